@@ -1,0 +1,180 @@
+"""Operators, their six parameters, their state, and the campaigns they serve."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class OperatorStatus(models.TextChoices):
+    """What a person chose."""
+
+    LOGGED_OUT = "logged_out", _("Logged Out")
+    AVAILABLE = "available", _("Available")
+    ON_DEMAND = "on_demand", _("Available (On Demand)")
+    ON_BREAK = "on_break", _("On Break")
+
+
+READY_STATUSES = (OperatorStatus.AVAILABLE, OperatorStatus.ON_DEMAND)
+"""The statuses in which an operator may get calls."""
+
+
+class OperatorState(models.TextChoices):
+    """What the system keeps."""
+
+    IDLE = "idle", _("Idle")
+    WAITING = "waiting", _("Waiting")
+    RESERVED = "reserved", _("Reserved")
+    RECEIVING = "receiving", _("Receiving")
+    IN_CALL = "in_call", _("In a queue call")
+    WRAP_UP = "wrap_up", _("Wrap up")
+
+
+BUSY_STATES = (OperatorState.RESERVED, OperatorState.RECEIVING, OperatorState.IN_CALL)
+"""The states of an operator who is held by an attempt."""
+
+OPERATOR_EDGES: dict[OperatorState, frozenset[OperatorState]] = {
+    OperatorState.IDLE: frozenset({OperatorState.WAITING}),
+    OperatorState.WAITING: frozenset({OperatorState.IDLE, OperatorState.RESERVED}),
+    OperatorState.RESERVED: frozenset(
+        {OperatorState.RECEIVING, OperatorState.IN_CALL, OperatorState.WRAP_UP, OperatorState.WAITING, OperatorState.IDLE}
+    ),
+    OperatorState.RECEIVING: frozenset(
+        {OperatorState.IN_CALL, OperatorState.WRAP_UP, OperatorState.WAITING, OperatorState.IDLE}
+    ),
+    OperatorState.IN_CALL: frozenset({OperatorState.WRAP_UP, OperatorState.WAITING, OperatorState.IDLE}),
+    OperatorState.WRAP_UP: frozenset({OperatorState.WAITING, OperatorState.IDLE}),
+}
+"""From a state to those that may follow it; events may skip stages of a call, never go back."""
+
+
+class Operator(models.Model):
+    """One who takes calls. Times are in seconds."""
+
+    name = models.CharField(_("name"), max_length=120)
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="operator", verbose_name=_("user")
+    )
+    extension = models.CharField(
+        _("extension"), max_length=32, unique=True,
+        validators=[RegexValidator(r"\A[A-Za-z0-9_.-]+\Z", _("Letters, digits, “_”, “.” and “-” only."))],
+        help_text=_("The directory user of the switch that his phone registers as."),
+    )  # fmt: skip
+    contact = models.CharField(
+        _("outside number"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))],
+        help_text=_("He is called here, through the gateway below, instead of at his extension."),
+    )  # fmt: skip
+    gateway = models.ForeignKey(
+        "campaigns.Gateway", models.PROTECT, null=True, blank=True, related_name="operators", verbose_name=_("gateway"),
+        help_text=_("Whose line his leg takes when he has an outside number."),
+    )  # fmt: skip
+
+    call_timeout = models.PositiveIntegerField(_("call timeout"), default=15, validators=[MinValueValidator(1)])
+    wrap_up_time = models.PositiveIntegerField(_("wrap up time"), default=10)
+    max_no_answer = models.PositiveIntegerField(_("max no answer"), default=3, help_text=_("0: never a forced break."))
+    busy_delay = models.PositiveIntegerField(_("busy delay"), default=15)
+    reject_delay = models.PositiveIntegerField(_("reject delay"), default=15)
+    no_answer_delay = models.PositiveIntegerField(_("no answer delay"), default=10)
+
+    status = models.CharField(
+        _("status"), max_length=12, choices=OperatorStatus.choices, default=OperatorStatus.LOGGED_OUT, editable=False
+    )
+    next_status = models.CharField(
+        max_length=12, choices=OperatorStatus.choices, blank=True, default="", editable=False
+    )
+    """A status chosen during a call; it holds once the call and its wrap-up are over."""
+    status_since = models.DateTimeField(null=True, editable=False)
+    forced_break = models.BooleanField(_("forced break"), default=False, editable=False)
+    state = models.CharField(
+        _("state"), max_length=10, choices=OperatorState.choices, default=OperatorState.IDLE, editable=False
+    )
+    state_since = models.DateTimeField(null=True, editable=False)
+    ready_at = models.DateTimeField(null=True, editable=False)
+    """No calls before this instant (busy, reject and no answer delays)."""
+    wrap_up_until = models.DateTimeField(null=True, editable=False)
+    no_answer_count = models.PositiveIntegerField(default=0, editable=False)
+    current_attempt = models.ForeignKey(
+        "dialer.Attempt", models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    last_attempt = models.ForeignKey("dialer.Attempt", models.SET_NULL, null=True, editable=False, related_name="+")
+
+    registered = models.BooleanField(_("phone registered"), default=False, editable=False)
+    registered_changed_at = models.DateTimeField(null=True, editable=False)
+    uses_client = models.BooleanField(
+        _("works through a client"), default=False,
+        help_text=_("Calls only while his WebSocket client is connected and its call-centre mode is on."),
+    )  # fmt: skip
+    client_connected = models.BooleanField(default=False, editable=False)
+    call_centre_mode = models.BooleanField(default=False, editable=False)
+    client_lost_at = models.DateTimeField(null=True, editable=False)
+
+    idle_since = models.DateTimeField(null=True, editable=False)
+    """When his last call (or its wrap-up) was over, or he came on duty: for "longest idle"."""
+    calls = models.PositiveIntegerField(default=0, editable=False)
+    talk_seconds = models.PositiveBigIntegerField(default=0, editable=False)
+    archived = models.BooleanField(_("archived"), default=False)
+
+    class Meta:
+        ordering: ClassVar = ["name", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=BUSY_STATES, current_attempt__isnull=False)
+                | (~Q(state__in=BUSY_STATES) & Q(current_attempt__isnull=True)),
+                name="operator_held_by_his_attempt",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=OperatorState.WAITING) | Q(status__in=READY_STATUSES),
+                name="operator_waits_only_when_available",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state=OperatorState.WRAP_UP) & Q(wrap_up_until__isnull=False))
+                | (~Q(state=OperatorState.WRAP_UP) & Q(wrap_up_until__isnull=True)),
+                name="operator_wrap_up_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(contact="") | Q(gateway__isnull=False),
+                name="operator_contact_has_a_gateway",
+                violation_error_message=_("An outside number needs the gateway that dials it."),
+            ),
+            models.CheckConstraint(condition=Q(call_timeout__gte=1), name="operator_call_timeout_positive"),
+            models.CheckConstraint(condition=Q(status__in=OperatorStatus.values), name="operator_status_known"),
+            models.CheckConstraint(condition=Q(state__in=OperatorState.values), name="operator_state_known"),
+            models.UniqueConstraint(
+                fields=["current_attempt"], condition=Q(current_attempt__isnull=False), name="operator_attempt_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            # dispatch: the free operators, and those whose wrap-up is over
+            models.Index(fields=["ready_at"], condition=Q(state=OperatorState.WAITING), name="operator_waiting"),
+            models.Index(fields=["wrap_up_until"], condition=Q(state=OperatorState.WRAP_UP), name="operator_wrap_up"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.extension})"
+
+
+class Tier(models.Model):
+    """An operator's place in a campaign: lower level first, then lower position."""
+
+    campaign = models.ForeignKey("campaigns.Campaign", models.CASCADE, related_name="tiers")
+    operator = models.ForeignKey(Operator, models.CASCADE, related_name="tiers", verbose_name=_("operator"))
+    level = models.PositiveSmallIntegerField(_("level"), default=1)
+    position = models.PositiveSmallIntegerField(_("position"), default=1)
+
+    class Meta:
+        ordering: ClassVar = ["level", "position", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["campaign", "operator"],
+                name="tier_once",
+                violation_error_message=_("This operator is assigned to this campaign already."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator}: {self.level}/{self.position}"

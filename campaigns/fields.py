@@ -1,0 +1,163 @@
+"""Model fields that the apps share: minutes of a day, ranges of them, and channel variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytz
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from campaigns import hours
+from dialer import channel_variables
+
+
+def clock_text(minute: int) -> str:
+    """Write minutes since midnight as ``HH:MM``."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def parse_clock(text: str) -> int:
+    """Read ``HH:MM`` (or ``HH``) as minutes since midnight, ``24:00`` included; ``ValueError`` says how to write it."""
+    match = re.fullmatch(r"(\d{1,2})(?::(\d{2}))?", text.strip())
+    minute = int(match[1]) * 60 + int(match[2] or 0) if match else -1
+    if not match or int(match[2] or 0) > 59 or not 0 <= minute <= hours.DAY:
+        raise ValueError(f"“{text}” is not a time of day. Write hours and minutes from 00:00 to 24:00, as 09:30.")
+    return minute
+
+
+def ranges_text(ranges: Iterable[Iterable[int]]) -> str:
+    """Write ranges as ``09:00-13:00, 14:00-18:00``."""
+    return ", ".join(f"{clock_text(start)}-{clock_text(end)}" for start, end in ranges)
+
+
+def parse_ranges(text: str) -> list[tuple[int, int]]:
+    """Read ``09:00-13:00, 14:00-18:00``; ``ValueError`` on what is no range, runs backwards or overlaps."""
+    found = []
+    for part in filter(None, (piece.strip() for piece in re.split(r"[,;]", text))):
+        start, dash, end = re.sub(r"\s*[-–—]\s*", "-", part).partition("-")
+        if not dash:
+            raise ValueError(f"“{part}” is not a range. Write it as 09:00-13:00.")
+        found.append((parse_clock(start), parse_clock(end)))
+    found.sort()
+    for start, end in found:
+        if start >= end:
+            raise ValueError(f"{ranges_text([(start, end)])} ends before it starts.")
+    for first, second in zip(found, found[1:], strict=False):
+        if second[0] < first[1]:
+            raise ValueError(f"{ranges_text([first])} and {ranges_text([second])} overlap.")
+    return found
+
+
+def check_time_zone(name: str) -> None:
+    """Refuse a name that is not an IANA zone."""
+    if name not in pytz.all_timezones_set:
+        raise ValidationError(_("“%(name)s” is not a time zone. Use an IANA name, for example Europe/Kyiv."),
+                              code="time_zone", params={"name": name})  # fmt: skip
+
+
+class MinuteFormField(forms.CharField):
+    """``HH:MM`` on a form, minutes since midnight inside."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return clock_text(value) if isinstance(value, int) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_clock(text)
+        except ValueError as error:
+            raise ValidationError(str(error), code="minute") from None
+
+
+class MinuteField(models.PositiveSmallIntegerField):
+    """A time of day in whole minutes since midnight; 1440 is 24:00, the end of the day."""
+
+    default_validators = [MinValueValidator(0), MaxValueValidator(hours.DAY)]
+
+    def formfield(self, **kwargs: Any) -> Any:
+        kwargs.pop("min_value", None)
+        return models.Field.formfield(
+            self, form_class=MinuteFormField, widget=forms.TextInput(attrs={"placeholder": "09:00", "size": 6}),
+            **{k: v for k, v in kwargs.items() if k != "widget"},
+        )  # fmt: skip
+
+
+class MinuteRangesFormField(forms.CharField):
+    """``09:00-13:00, 14:00-18:00`` on a form, a list of pairs of minutes inside."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ranges_text(value) if isinstance(value, list | tuple) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def clean(self, value: Any) -> list[tuple[int, int]]:  # type: ignore[override]
+        try:
+            return parse_ranges(super().clean(value))
+        except ValueError as error:
+            raise ValidationError(str(error), code="ranges") from None
+
+
+class MinuteRangesField(models.JSONField):
+    """Half-open ranges of a day, ``[[540, 780], …]``."""
+
+    def formfield(self, **kwargs: Any) -> Any:
+        kwargs.pop("encoder", None), kwargs.pop("decoder", None)
+        return models.Field.formfield(
+            self, form_class=MinuteRangesFormField, widget=forms.TextInput(attrs={"placeholder": "09:00-13:00"}),
+            **{k: v for k, v in kwargs.items() if k != "widget"},
+        )  # fmt: skip
+
+
+def allowed_variables() -> frozenset[str]:
+    """Return the otherwise refused names that an administrator allowed. One query."""
+    from campaigns.models import AllowedVariable
+
+    return frozenset(AllowedVariable.objects.values_list("name", flat=True))
+
+
+def variable_faults(value: Any, allowed: Iterable[str] = ()) -> list[str]:
+    """Tell what is wrong with channel variables: each name or value that is refused, in words."""
+    if not isinstance(value, dict):
+        return [str(_("Variables are a JSON object of names and values."))]
+    faults = []
+    for name, item in value.items():
+        try:
+            channel_variables.check_name(name, allowed)
+            channel_variables.check_value(name, item)
+        except ValueError as error:
+            faults.append(str(error))
+    return faults
+
+
+def check_variables(value: Any) -> None:
+    """Refuse channel variables that are not an object of harmless names and plain values, naming each bad one."""
+    faults = variable_faults(value)
+    if faults:
+        faults = variable_faults(value, allowed_variables())
+    if faults:
+        raise ValidationError([ValidationError(fault, code="variable") for fault in faults])
+
+
+class VariablesField(models.JSONField):
+    """Channel variables: a JSON object; names that have power over the switch are refused."""
+
+    default_validators = [check_variables]
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(
+            widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "placeholder": json.dumps({"language": "uk"})}),
+            **{k: v for k, v in kwargs.items() if k != "widget"},
+        )

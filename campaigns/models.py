@@ -1,0 +1,380 @@
+"""Calendars, campaigns and their rules, gateways and routes: the fields, and what a database can hold of their rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from campaigns import hours
+from campaigns.fields import MinuteField, MinuteRangesField, VariablesField, check_time_zone, clock_text
+
+if TYPE_CHECKING:
+    from django.db.models.manager import RelatedManager
+
+
+class Weekday(models.IntegerChoices):
+    """ISO weekdays: Monday is 1."""
+
+    MONDAY = 1, _("Monday")
+    TUESDAY = 2, _("Tuesday")
+    WEDNESDAY = 3, _("Wednesday")
+    THURSDAY = 4, _("Thursday")
+    FRIDAY = 5, _("Friday")
+    SATURDAY = 6, _("Saturday")
+    SUNDAY = 7, _("Sunday")
+
+
+class Calendar(models.Model):
+    """When a campaign may dial: dates, working hours by weekday and holidays, on the wall clock of a zone."""
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, validators=[check_time_zone], help_text=_("IANA name, for example Europe/Kyiv.")
+    )
+    first_date = models.DateField(_("first date"), null=True, blank=True)
+    last_date = models.DateField(_("last date"), null=True, blank=True, help_text=_("The last day of calls, included."))
+
+    ranges: RelatedManager[CalendarRange]
+    holidays: RelatedManager[Holiday]
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(first_date__isnull=True) | Q(last_date__isnull=True) | Q(first_date__lte=F("last_date")),
+                name="calendar_dates_in_order",
+                violation_error_message=_("The last date is before the first date."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def as_hours(self) -> hours.Hours:
+        """Return the pure value that the rules are computed on. Two queries, or none where both sets are prefetched."""
+        weekly: dict[int, list[tuple[int, int]]] = {}
+        for item in self.ranges.all():
+            weekly.setdefault(item.weekday, []).append((item.start, item.end))
+        return hours.make(
+            zone=self.time_zone,
+            first_date=self.first_date,
+            last_date=self.last_date,
+            weekly=weekly,
+            holidays=[
+                hours.Holiday(date=day.date, yearly=day.yearly, ranges=tuple((a, b) for a, b in day.hours))
+                for day in self.holidays.all()
+            ],
+        )
+
+
+class CalendarRange(models.Model):
+    """One stretch of working hours, half-open ``[start, end)``, in minutes since midnight on the wall clock."""
+
+    calendar = models.ForeignKey(Calendar, models.CASCADE, related_name="ranges")
+    weekday = models.PositiveSmallIntegerField(_("weekday"), choices=Weekday.choices)
+    start = MinuteField(_("from"))
+    end = MinuteField(_("to"), help_text=_("24:00 is the end of the day."))
+
+    class Meta:
+        verbose_name = _("working hours")
+        verbose_name_plural = _("working hours")
+        ordering: ClassVar = ["weekday", "start"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(start__gte=0) & Q(start__lt=F("end")) & Q(end__lte=hours.DAY),
+                name="calendar_range_forward",
+                violation_error_message=_("“To” must be later than “from”, and at most 24:00."),
+            ),
+            models.CheckConstraint(condition=Q(weekday__range=(1, 7)), name="calendar_range_weekday"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_weekday_display()} {clock_text(self.start)}–{clock_text(self.end)}"
+
+
+class Holiday(models.Model):
+    """A day with hours of its own; without any it is closed all day."""
+
+    calendar = models.ForeignKey(Calendar, models.CASCADE, related_name="holidays")
+    date = models.DateField(_("date"))
+    name = models.CharField(_("name"), max_length=120)
+    yearly = models.BooleanField(_("every year"), default=False)
+    hours = MinuteRangesField(
+        _("hours"), blank=True, default=list, help_text=_("A short day, for example 09:00-13:00. Empty: closed.")
+    )
+
+    class Meta:
+        ordering: ClassVar = ["date"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["calendar", "date", "yearly"],
+                name="calendar_holiday_once",
+                violation_error_message=_("This calendar has a holiday on that date already."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.name}"
+
+
+class Gateway(models.Model):
+    """Outgoing lines: a trunk of the switch with a number of lines that all campaigns share and never exceed."""
+
+    name = models.CharField(
+        _("name"),
+        max_length=64,
+        unique=True,
+        validators=[RegexValidator(r"\A[A-Za-z0-9_.-]+\Z", _("Letters, digits, “_”, “.” and “-” only."))],
+        help_text=_("As the switch calls it."),
+    )
+    dial_string = models.CharField(
+        _("dial string"),
+        max_length=200,
+        default="sofia/gateway/{gateway}/{number}",
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9_./@:-]*(\{gateway\}[A-Za-z0-9_./@:-]*)?\{number\}[A-Za-z0-9_./@:-]*\Z",
+                _("An endpoint of the switch with {number}, and optionally {gateway} before it."),
+            )
+        ],
+    )
+    capacity = models.PositiveIntegerField(_("capacity"), default=30, help_text=_("Simultaneous calls, all campaigns."))
+    enabled = models.BooleanField(_("enabled"), default=True)
+    blocked_until = models.DateTimeField(_("no calls until"), null=True, blank=True, editable=False)
+    block_step = models.PositiveSmallIntegerField(default=0, editable=False)
+    blocked_reason = models.CharField(_("why"), max_length=200, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Strategy(models.TextChoices):
+    """Who among equally tiered free operators gets the call."""
+
+    LONGEST_IDLE = "longest_idle", _("Longest idle")
+    FEWEST_CALLS = "fewest_calls", _("Fewest calls")
+    LEAST_TALK = "least_talk", _("Least talk time")
+    RANDOM = "random", _("Random")
+
+
+class ConnectOrder(models.TextChoices):
+    """Whose phone rings first."""
+
+    OPERATOR_FIRST = "operator_first", _("Operator first")
+    SUBSCRIBER_FIRST = "subscriber_first", _("Subscriber first")
+
+
+class CampaignState(models.TextChoices):
+    """The life of a campaign; ``CAMPAIGN_EDGES`` says which change may follow which."""
+
+    IDLE = "idle", _("Idle")
+    RUNNING = "running", _("Running")
+    SLEEPING = "sleeping", _("Sleeping")
+    STOPPING = "stopping", _("Stopping")
+    STOPPED = "stopped", _("Stopped")
+    COMPLETED = "completed", _("Completed")
+
+
+ACTIVE_STATES = (CampaignState.RUNNING, CampaignState.SLEEPING)
+"""The states in which the dial loop looks at a campaign."""
+
+CAMPAIGN_EDGES: dict[CampaignState, frozenset[CampaignState]] = {
+    CampaignState.IDLE: frozenset({CampaignState.RUNNING}),
+    CampaignState.RUNNING: frozenset({CampaignState.SLEEPING, CampaignState.STOPPING, CampaignState.COMPLETED}),
+    CampaignState.SLEEPING: frozenset({CampaignState.RUNNING, CampaignState.STOPPING, CampaignState.COMPLETED}),
+    CampaignState.STOPPING: frozenset({CampaignState.RUNNING, CampaignState.STOPPED}),
+    CampaignState.STOPPED: frozenset({CampaignState.RUNNING}),
+    CampaignState.COMPLETED: frozenset({CampaignState.RUNNING}),
+}
+"""From a state to those that may follow it."""
+
+
+class Completion(models.TextChoices):
+    """Why a campaign ended by itself."""
+
+    LIST_COMPLETE = "LIST_COMPLETE", _("Everyone is processed")
+    CALENDAR_EXPIRED = "CALENDAR_EXPIRED", _("The calendar has ended")
+    NOTHING_TO_DIAL = "NOTHING_TO_DIAL", _("Nobody left can be dialled")
+
+
+class CampaignQuerySet(models.QuerySet["Campaign"]):
+    def active(self) -> CampaignQuerySet:
+        """Those that the dial loop looks at: running or sleeping."""
+        return self.filter(state__in=ACTIVE_STATES)
+
+
+class Campaign(models.Model):
+    """A list to dial and the rules to dial it by. Times are in seconds."""
+
+    class Type(models.TextChoices):
+        PROGRESSIVE = "progressive", _("Progressive Dialer")
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    type = models.CharField(_("type"), max_length=20, choices=Type.choices, default=Type.PROGRESSIVE, editable=False)
+    calendar = models.ForeignKey(Calendar, models.PROTECT, related_name="campaigns", verbose_name=_("calendar"))
+    priority = models.IntegerField(_("priority"), default=0, help_text=_("Bigger is served first."))
+
+    limit = models.PositiveIntegerField(
+        _("limit"), default=30, help_text=_("Simultaneous outgoing lines of this campaign.")
+    )
+    retry_wait = models.PositiveIntegerField(_("wait between retries"), default=60, help_text=_("Seconds."))
+    max_retries = models.PositiveIntegerField(
+        _("maximum number of retry"), default=5, validators=[MinValueValidator(1)],
+        help_text=_("Counted attempts on one subscriber, all numbers together."),
+    )  # fmt: skip
+    min_duration = models.PositiveIntegerField(
+        _("minimum succeed call duration"), default=10, help_text=_("Seconds of talk; less is not a success.")
+    )
+    wait_for_result = models.BooleanField(
+        _("waiting for result status"), default=False, help_text=_("Only a reported result makes a call a success.")
+    )
+    wrap_up_time = models.PositiveIntegerField(
+        _("wrap up time"), default=60, help_text=_("Seconds that a result may take after the end of the call.")
+    )
+    originate_timeout = models.PositiveIntegerField(
+        _("originate timeout"), default=60, validators=[MinValueValidator(1), MaxValueValidator(600)],
+        help_text=_("Seconds that the subscriber's phone rings, unless the route says otherwise."),
+    )  # fmt: skip
+    variables = VariablesField(_("variables"), blank=True, default=dict)
+    connect_order = models.CharField(
+        _("connect order"), max_length=20, choices=ConnectOrder.choices, default=ConnectOrder.OPERATOR_FIRST
+    )
+    strategy = models.CharField(
+        _("operator choice"), max_length=20, choices=Strategy.choices, default=Strategy.LONGEST_IDLE
+    )
+    caller_id = models.CharField(
+        _("caller id"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))]
+    )
+    error_stops_number_only = models.BooleanField(
+        _("an error cause stops only the number"), default=False,
+        help_text=_("Off: an error cause ends the subscriber at once."),
+    )  # fmt: skip
+    minus_limit = models.PositiveIntegerField(
+        _("minus causes in a row"), default=20, help_text=_("After so many one is counted, so that a list can end. 0: never.")
+    )
+    wrap_up_until_result = models.BooleanField(
+        _("operator waits for the result"), default=False,
+        help_text=_("The operator stays in wrap-up until the result is in or its time is over."),
+    )  # fmt: skip
+
+    state = models.CharField(
+        _("state"), max_length=10, choices=CampaignState.choices, default=CampaignState.IDLE, editable=False
+    )
+    state_since = models.DateTimeField(null=True, editable=False)
+    completion = models.CharField(max_length=20, choices=Completion.choices, blank=True, default="", editable=False)
+    completion_left = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Subscribers that could not be dialled when it completed.")
+    )
+    sleeping_until = models.DateTimeField(null=True, editable=False)
+    served_seq = models.BigIntegerField(default=0, editable=False)
+    """Grows with each claim of any campaign: equals in priority are served least recently served first."""
+
+    objects = CampaignQuerySet.as_manager()
+    causes: RelatedManager[CauseRule]
+
+    class Meta:
+        ordering: ClassVar = ["-priority", "name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(max_retries__gte=1), name="campaign_max_retries_positive"),
+            models.CheckConstraint(condition=Q(originate_timeout__range=(1, 600)), name="campaign_originate_timeout"),
+            models.CheckConstraint(condition=Q(state__in=CampaignState.values), name="campaign_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=CampaignState.COMPLETED, completion__in=Completion.values)
+                | (~Q(state=CampaignState.COMPLETED) & Q(completion="")),
+                name="campaign_completed_for_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Treatment(models.TextChoices):
+    """What a hangup cause of a call that was never bridged means for the subscriber."""
+
+    ERROR = "error", _("Error")
+    RETRY = "retry", _("Retry")
+    OK = "ok", _("OK")
+    MINUS = "minus", _("Minus")
+
+
+class CauseRule(models.Model):
+    """One hangup cause and its treatment in a campaign. A cause that is not listed is a Retry."""
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="causes")
+    cause = models.CharField(
+        _("cause"), max_length=64, validators=[RegexValidator(r"\A[A-Z][A-Z0-9_]*\Z", _("A hangup cause, as USER_BUSY."))]
+    )
+    treatment = models.CharField(_("treatment"), max_length=10, choices=Treatment.choices)
+
+    class Meta:
+        verbose_name = _("cause")
+        verbose_name_plural = _("causes")
+        ordering: ClassVar = ["treatment", "cause"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["campaign", "cause"],
+                name="cause_in_one_treatment",
+                violation_error_message=_("This cause has a treatment in this campaign already."),
+            ),
+            models.CheckConstraint(condition=Q(treatment__in=Treatment.values), name="cause_treatment_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.get_treatment_display()}"
+
+
+class Route(models.Model):
+    """Which gateway dials a number, and how. A campaign's own routes come before the common ones, each by position."""
+
+    campaign = models.ForeignKey(
+        Campaign, models.CASCADE, related_name="routes", null=True, blank=True, verbose_name=_("campaign"),
+        help_text=_("Empty: for all campaigns."),
+    )  # fmt: skip
+    position = models.IntegerField(_("position"), default=0)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    pattern = models.CharField(
+        _("pattern"), max_length=200, default="", blank=True,
+        validators=[RegexValidator(r"\A[0-9*#^$.\[\](){}|?+,\\d-]*\Z", _("Digits, *, # and the signs of a regular expression."))],
+        help_text=_("Regular expression on the digits without “+”, for example ^380. Empty: every number."),
+    )  # fmt: skip
+    gateway = models.ForeignKey(Gateway, models.PROTECT, related_name="routes", verbose_name=_("gateway"))
+    strip = models.PositiveSmallIntegerField(_("strip"), default=0, help_text=_("Leading characters taken away."))
+    prepend = models.CharField(
+        _("prepend"), max_length=16, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))]
+    )
+    caller_id = models.CharField(
+        _("caller id"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))]
+    )
+    variables = VariablesField(
+        _("variables"), blank=True, default=dict, help_text=_("call_timeout: seconds that the phone rings.")
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        ordering: ClassVar = ["campaign", "position", "id"]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.pattern or '*'} → {self.gateway}"
+
+
+class AllowedVariable(models.Model):
+    """A channel variable that the switch itself reads and that an administrator lets lists and campaigns set."""
+
+    name = models.CharField(
+        _("name"), max_length=64, unique=True,
+        validators=[RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]{0,63}\Z", _("A variable name."))],
+    )  # fmt: skip
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,257 @@
+"""The ledger: one row for each reservation of operator, subscriber, number and line, and what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from campaigns.models import ConnectOrder
+
+
+class Node(models.Model):
+    """One FreeSWITCH: what is known of it, kept by its listener."""
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    """``host:port`` of its event socket."""
+    enabled = models.BooleanField(_("enabled"), default=True)
+    connected = models.BooleanField(default=False, editable=False)
+    core_uuid = models.UUIDField(null=True, editable=False)
+    connected_at = models.DateTimeField(null=True, editable=False)
+    last_event_at = models.DateTimeField(null=True, editable=False)
+    blocked_until = models.DateTimeField(null=True, editable=False)
+    block_step = models.PositiveSmallIntegerField(default=0, editable=False)
+    blocked_reason = models.CharField(max_length=200, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("switch")
+        verbose_name_plural = _("switches")
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Outcome(models.TextChoices):
+    """What an attempt meant for its subscriber."""
+
+    SUCCESS = "success", _("Success")
+    RETRY = "retry", _("Retry")
+    ERROR = "error", _("Error")
+    MINUS = "minus", _("Minus")
+    REFUNDED = "refunded", _("Not counted")
+    ABANDONED = "abandoned", _("Abandoned")
+    AWAITING_RESULT = "awaiting_result", _("Awaits a result")
+
+
+class ResultState(models.TextChoices):
+    """Where the result of a bridged call stands, in a campaign that waits for results."""
+
+    NONE = "", _("Not awaited")
+    AWAITED = "awaited", _("Awaited")
+    STORED = "stored", _("Stored until the call ends")
+    APPLIED = "applied", _("Applied")
+    TIMED_OUT = "timed_out", _("Timed out")
+
+
+class KillReason(models.TextChoices):
+    """Why we hung up."""
+
+    NONE = "", _("We did not")
+    PERSON = "person", _("A person asked")
+    LONE_LEG = "lone_leg", _("One leg was left alone")
+    WITHDRAWN = "withdrawn", _("The attempt was withdrawn")
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def live(self) -> AttemptQuerySet:
+        """Those that hold an operator, a subscriber and a line."""
+        return self.filter(ended_at__isnull=True)
+
+    def ended(self) -> AttemptQuerySet:
+        return self.filter(ended_at__isnull=False)
+
+
+class Attempt(models.Model):
+    """One reservation. Instants of the call are the switch's own; ``ended_at`` is set once and never again."""
+
+    campaign = models.ForeignKey("campaigns.Campaign", models.PROTECT, related_name="attempts", db_index=False)
+    member = models.ForeignKey("members.Member", models.PROTECT, related_name="attempts")
+    communication = models.ForeignKey(
+        "members.Communication", models.SET_NULL, null=True, related_name="attempts", db_index=False
+    )
+    operator = models.ForeignKey("agents.Operator", models.PROTECT, related_name="attempts")
+    gateway = models.ForeignKey("campaigns.Gateway", models.PROTECT, related_name="attempts", db_index=False)
+    operator_gateway = models.ForeignKey(
+        "campaigns.Gateway", models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    """The gateway whose line an outside operator's leg takes."""
+    route = models.ForeignKey("campaigns.Route", models.SET_NULL, null=True, related_name="+", db_index=False)
+    node = models.ForeignKey(Node, models.PROTECT, null=True, related_name="attempts", db_index=False)
+    digits = models.CharField(_("number"), max_length=32)
+    """The number without "+": the key of "one live call per number"."""
+    connect_order = models.CharField(max_length=20, choices=ConnectOrder.choices)
+
+    operator_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    subscriber_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    job_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    core_uuid = models.UUIDField(null=True)
+    """The run of the switch that it was sent to."""
+
+    reserved_at = models.DateTimeField()
+    sending_at = models.DateTimeField(null=True)
+    operator_ringing_at = models.DateTimeField(null=True)
+    operator_answered_at = models.DateTimeField(null=True)
+    subscriber_created_at = models.DateTimeField(null=True)
+    subscriber_ringing_at = models.DateTimeField(null=True)
+    subscriber_answered_at = models.DateTimeField(null=True)
+    bridged_at = models.DateTimeField(null=True)
+    talk_ended_at = models.DateTimeField(null=True)
+    operator_ended_at = models.DateTimeField(null=True)
+    subscriber_ended_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    # What it was decided by.
+    limit_then = models.PositiveIntegerField()
+    capacity_then = models.PositiveIntegerField()
+    maximum_then = models.PositiveIntegerField()
+    """Counted attempts allowed, extras granted by results included."""
+    counted_before = models.PositiveIntegerField()
+    zones_then = models.CharField(max_length=400, blank=True)
+    open_until = models.DateTimeField(null=True)
+    """When the calendar closes next on the subscriber's wall clock, as known at the claim; empty: it never does."""
+    expire_then = models.DateTimeField(null=True)
+    operator_timeout = models.PositiveIntegerField()
+    subscriber_timeout = models.PositiveIntegerField()
+    variables = models.JSONField(default=dict)
+    variables_left_out = models.JSONField(default=list)
+    """Names of variables that no harmless way could carry under their own name."""
+
+    operator_cause = models.CharField(max_length=64, blank=True, default="")
+    subscriber_cause = models.CharField(max_length=64, blank=True, default="")
+    cause = models.CharField(_("cause"), max_length=64, blank=True, default="")
+    outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True, default="")
+    counted = models.BooleanField(_("counted"), default=False)
+    kill_reason = models.CharField(max_length=10, choices=KillReason.choices, blank=True, default="")
+    kill_sent_at = models.DateTimeField(null=True)
+    killed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+
+    result_state = models.CharField(max_length=10, choices=ResultState.choices, blank=True, default="")
+    result_deadline = models.DateTimeField(null=True)
+    result = models.JSONField(null=True)
+    result_at = models.DateTimeField(null=True)
+    comment = models.TextField(blank=True, default="")
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            # One live attempt per operator, per subscriber, and per number across all campaigns.
+            models.UniqueConstraint(
+                fields=["operator"], condition=Q(ended_at__isnull=True), name="attempt_live_operator_once"
+            ),
+            models.UniqueConstraint(
+                fields=["member"], condition=Q(ended_at__isnull=True), name="attempt_live_member_once"
+            ),
+            models.UniqueConstraint(
+                fields=["digits"], condition=Q(ended_at__isnull=True), name="attempt_live_number_once"
+            ),
+            models.CheckConstraint(
+                condition=(Q(ended_at__isnull=True) & Q(outcome="", cause="", counted=False))
+                | (Q(ended_at__isnull=False) & ~Q(outcome="") & ~Q(cause="")),
+                name="attempt_ends_with_a_cause",
+            ),
+            models.CheckConstraint(
+                condition=Q(subscriber_created_at__isnull=True)
+                | Q(expire_then__isnull=True)
+                | Q(reserved_at__lt=F("expire_then")),
+                name="attempt_before_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(counted_before__lt=F("maximum_then")), name="attempt_under_the_maximum"
+            ),
+            models.CheckConstraint(
+                condition=~Q(result_state="awaited") | Q(result_deadline__isnull=False),
+                name="attempt_result_has_a_deadline",
+            ),
+        ]
+        indexes: ClassVar = [
+            # lines in use, reconciliation
+            models.Index(fields=["campaign", "gateway"], condition=Q(ended_at__isnull=True), name="attempt_live"),
+            # results that did not come
+            models.Index(
+                fields=["result_deadline"],
+                condition=Q(result_state="awaited", result_deadline__isnull=False),
+                name="attempt_result_deadline",
+            ),
+            models.Index(fields=["campaign", "-reserved_at"], name="attempt_by_campaign"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.digits}"
+
+    @property
+    def talk_seconds(self) -> float:
+        """Seconds from the bridge of the legs to its end; 0 while it lasts or when there was none."""
+        if self.bridged_at is None or self.talk_ended_at is None:
+            return 0.0
+        return max(0.0, (self.talk_ended_at - self.bridged_at).total_seconds())
+
+    @property
+    def stage(self) -> str:
+        """The furthest stage that was reached, in words."""
+        stages: list[tuple[datetime | None, str]] = [
+            (self.ended_at, "ended"),
+            (self.bridged_at, "talking"),
+            (self.subscriber_answered_at, "connecting"),
+            (self.subscriber_created_at, "calling"),
+            (self.operator_answered_at, "operator answered"),
+            (self.operator_ringing_at, "operator ringing"),
+            (self.sending_at, "sent"),
+        ]
+        return next((word for instant, word in stages if instant), "reserved")
+
+
+class ResultReport(models.Model):
+    """A result as it was reported, whether it was taken or refused: nothing said is lost."""
+
+    class Verdict(models.TextChoices):
+        STORED = "stored", _("Stored until the call ends")
+        APPLIED = "applied", _("Applied")
+        REPEATED = "repeated", _("The same again")
+        REFUSED = "refused", _("Refused")
+
+    member = models.ForeignKey("members.Member", models.CASCADE, related_name="result_reports")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, null=True, related_name="result_reports")
+    received_at = models.DateTimeField()
+    body = models.JSONField()
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    reason = models.CharField(max_length=300, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+
+class Repair(models.Model):
+    """One correction of the ledger by later evidence, for a supervisor to read."""
+
+    at = models.DateTimeField()
+    attempt = models.ForeignKey(Attempt, models.CASCADE, null=True, related_name="repairs")
+    node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="repairs")
+    kind = models.CharField(max_length=40)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"

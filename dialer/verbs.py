@@ -1,0 +1,107 @@
+"""What the apps may ask of the engine, by name: they never import it.
+
+``wake`` and ``replan_soon`` send tasks once the transaction has committed; the others call what the engine
+registered when Django started.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from redis import Redis, RedisError
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+log = logging.getLogger(__name__)
+
+WAKE_KEY = "dial:wake"
+"""Set while a wake is on its way, so that wakes coalesce; the pass deletes it before its first read."""
+WAKE_TTL = 3
+"""Seconds (real) after which a lost wake no longer holds back the next one."""
+
+
+class Engine(Protocol):
+    """What ``dialer.engine`` registers."""
+
+    def report_result(
+        self, campaign_id: int, member_id: int, body: dict[str, Any], *, by: AbstractBaseUser | None = None
+    ) -> dict[str, Any]: ...
+
+    def hang_up(self, attempt_id: int, *, by: AbstractBaseUser | None = None) -> None: ...
+
+    def withdraw_unsent(self, *, campaign_id: int | None = None, operator_id: int | None = None) -> int: ...
+
+
+_engine: Engine | None = None
+
+
+def register(engine: Engine) -> None:
+    """Let the engine take the calls; it does so once, when Django is ready."""
+    global _engine
+    _engine = engine
+
+
+def engine() -> Engine:
+    """Return what the engine registered."""
+    if _engine is None:
+        raise RuntimeError("The engine has not registered: is “dialer” in INSTALLED_APPS, and has Django started?")
+    return _engine
+
+
+def redis() -> Redis:
+    """Return a client of the broker's Redis, with short time-outs: it only wakes, and must never hold anyone up."""
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+
+
+def wake() -> None:
+    """Have a dispatch pass run at once, after commit. Many wakes make one pass; a lost one costs a tick of beat."""
+    transaction.on_commit(_send_wake, robust=True)
+
+
+def _send_wake() -> None:
+    try:
+        with redis() as client:
+            if not client.set(WAKE_KEY, "1", nx=True, ex=WAKE_TTL):
+                return
+        current_app.send_task("dialer.engine.tasks.dispatch", queue="dial", expires=WAKE_TTL, retry=False)
+    except (RedisError, OSError) as error:
+        log.warning("The broker did not take a wake (%s); beat will.", error)
+    except Exception:
+        log.exception("A wake could not be sent; beat will.")
+
+
+def replan_soon(campaign_id: int | None = None) -> None:
+    """Have the numbers of a campaign (or of all) resolved against the routes again, in the background, after commit."""
+
+    def send() -> None:
+        try:
+            current_app.send_task("dialer.engine.tasks.replan", kwargs={"campaign_id": campaign_id}, retry=False)
+        except Exception:
+            log.exception("A replan could not be sent; the next sweep of the engine does it.")
+
+    transaction.on_commit(send, robust=True)
+
+
+def report_result(
+    campaign_id: int, member_id: int, body: dict[str, Any], *, by: AbstractBaseUser | None = None
+) -> dict[str, Any]:
+    """Take the result of a call, as ``PUT …/status`` rules it.
+
+    Raises ``ValidationError`` with every fault by field, ``ObjectDoesNotExist``, or ``Refused``.
+    """
+    return engine().report_result(campaign_id, member_id, body, by=by)
+
+
+def hang_up(attempt_id: int, *, by: AbstractBaseUser | None = None) -> None:
+    """End a live call on a person's request. Raises ``Refused`` when it has ended."""
+    engine().hang_up(attempt_id, by=by)
+
+
+def withdraw_unsent(*, campaign_id: int | None = None, operator_id: int | None = None) -> int:
+    """End the attempts that are reserved and not yet sent; return how many. Must run in a transaction."""
+    return engine().withdraw_unsent(campaign_id=campaign_id, operator_id=operator_id)
