@@ -12,6 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from campaigns import hours
@@ -142,19 +143,46 @@ def variable_faults(value: Any, allowed: Iterable[str] = ()) -> list[str]:
     return faults
 
 
-def check_variables(value: Any) -> None:
-    """Refuse channel variables that are not an object of harmless names and plain values, naming each bad one."""
-    faults = variable_faults(value)
-    if faults:
-        faults = variable_faults(value, allowed_variables())
-    if faults:
-        raise ValidationError([ValidationError(fault, code="variable") for fault in faults])
+@deconstructible
+class VariablesValidator:
+    """Refuse channel variables that are not an object of harmless names and plain values, naming each bad one.
+
+    ``allow`` names those of the switch's own variables that this field may set.
+    """
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self.allow = frozenset(allow)
+
+    def __call__(self, value: Any) -> None:
+        faults = variable_faults(value, self.allow)
+        if faults:
+            faults = variable_faults(value, self.allow | allowed_variables())
+        if faults:
+            raise ValidationError([ValidationError(fault, code="variable") for fault in faults])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VariablesValidator) and self.allow == other.allow
+
+
+def check_call_timeout(variables: Any) -> None:
+    """Refuse a ``call_timeout`` that is no whole number of seconds from 1 to 600."""
+    value = variables.get("call_timeout") if isinstance(variables, dict) else None
+    if value is not None and not (re.fullmatch(r"[0-9]{1,3}", str(value)) and 1 <= int(value) <= 600):
+        raise ValidationError(_("call_timeout is a whole number of seconds from 1 to 600."), code="call_timeout")
 
 
 class VariablesField(models.JSONField):
-    """Channel variables: a JSON object; names that have power over the switch are refused."""
+    """Channel variables: a JSON object; names that have power over the switch are refused, but for ``allow``."""
 
-    default_validators = [check_variables]
+    def __init__(self, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> None:
+        self.allow = tuple(allow)
+        super().__init__(*args, **kwargs)
+        self._validators = [VariablesValidator(self.allow), *self._validators]
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("validators", None)
+        return name, path, args, kwargs
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(

@@ -10,7 +10,14 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns import hours
-from campaigns.fields import MinuteField, MinuteRangesField, VariablesField, check_time_zone, clock_text
+from campaigns.fields import (
+    MinuteField,
+    MinuteRangesField,
+    VariablesField,
+    check_call_timeout,
+    check_time_zone,
+    clock_text,
+)
 
 if TYPE_CHECKING:
     from django.db.models.manager import RelatedManager
@@ -273,8 +280,6 @@ class Campaign(models.Model):
         default=0, editable=False, help_text=_("Subscribers that could not be dialled when it completed.")
     )
     sleeping_until = models.DateTimeField(null=True, editable=False)
-    served_seq = models.BigIntegerField(default=0, editable=False)
-    """Grows with each claim of any campaign: equals in priority are served least recently served first."""
 
     objects = CampaignQuerySet.as_manager()
     causes: RelatedManager[CauseRule]
@@ -354,8 +359,9 @@ class Route(models.Model):
         _("caller id"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))]
     )
     variables = VariablesField(
-        _("variables"), blank=True, default=dict, help_text=_("call_timeout: seconds that the phone rings.")
-    )
+        _("variables"), blank=True, default=dict, allow=("call_timeout",), validators=[check_call_timeout],
+        help_text=_("call_timeout: seconds that the phone rings."),
+    )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
 
     class Meta:
@@ -363,6 +369,12 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"{self.pattern or '*'} → {self.gateway}"
+
+    @property
+    def call_timeout(self) -> int | None:
+        """Seconds that a phone rings on this route; ``None``: as long as the campaign says."""
+        value = self.variables.get("call_timeout")
+        return None if value is None else int(value)
 
 
 class AllowedVariable(models.Model):

@@ -103,6 +103,10 @@ class Attempt(models.Model):
     core_uuid = models.UUIDField(null=True)
     """The run of the switch that it was sent to."""
 
+    operator_free_at = models.DateTimeField(null=True)
+    """Since when the operator could have got a call."""
+    member_due_at = models.DateTimeField(null=True)
+    """Since when the subscriber could have been called."""
     reserved_at = models.DateTimeField()
     sending_at = models.DateTimeField(null=True)
     operator_ringing_at = models.DateTimeField(null=True)
@@ -192,7 +196,7 @@ class Attempt(models.Model):
                 condition=Q(result_state="awaited", result_deadline__isnull=False),
                 name="attempt_result_deadline",
             ),
-            models.Index(fields=["campaign", "-reserved_at"], name="attempt_by_campaign"),
+            models.Index(fields=["campaign", "-id"], name="attempt_by_campaign"),
         ]
 
     def __str__(self) -> str:
