@@ -57,21 +57,19 @@ class MemberQuerySet(models.QuerySet["Member"]):
         if not words:
             return self
         digits = re.sub(r"[\s.()\[\]+-]", "", text)
-        found = Q(external_id=text.strip())
         if digits.isdigit():
-            found |= Q(
-                pk__in=Communication.objects.alias(reversed=Reverse("digits"))
+            found = (
+                Communication.objects.alias(reversed=Reverse("digits"))
                 .filter(Q(digits__startswith=digits) | Q(reversed__startswith=digits[::-1]))
                 .values("member_id")
             )
         else:
-            found |= Q(
-                pk__in=self.model.objects.extra(
-                    where=["to_tsvector('simple', members_member.name) @@ to_tsquery('simple', %s)"],
-                    params=[" & ".join(f"'{word}':*" for word in words)],
-                ).values("pk")
-            )
-        return self.filter(found)
+            found = self.model.objects.extra(
+                where=["to_tsvector('simple', members_member.name) @@ to_tsquery('simple', %s)"],
+                params=[" & ".join(f"'{word}':*" for word in words)],
+            ).values("pk")
+        # A union, since an OR across tables would scan them.
+        return self.filter(pk__in=found.union(self.model.objects.filter(external_id=text.strip()).values("pk"), all=True))
 
 
 class Member(models.Model):
@@ -99,6 +97,8 @@ class Member(models.Model):
     due_at = models.DateTimeField(
         _("due"), editable=False, help_text=_("Not called before this; after it, who waits longest comes first.")
     )
+    due_at_unlisted = models.DateTimeField(null=True, editable=False)
+    """When he would be due if no do-not-call list held back his next number; empty when none does."""
     current_attempt = models.ForeignKey(
         "dialer.Attempt", models.PROTECT, null=True, editable=False, related_name="+", db_index=False
     )
@@ -130,6 +130,8 @@ class Member(models.Model):
     minus_in_row = models.PositiveIntegerField(default=0, editable=False)
     extra_attempts = models.PositiveIntegerField(default=0, editable=False)
     """Attempts over the maximum that results asked for."""
+    counts_after = models.BigIntegerField(default=0, editable=False)
+    """The counters take only attempts with a greater id: a reset took out those up to it."""
 
     end_cause = models.CharField(_("end cause"), max_length=64, blank=True, default="", editable=False)
     success = models.BooleanField(_("success"), default=False, editable=False)
@@ -203,6 +205,8 @@ class Member(models.Model):
             ),
             # counts and lists
             models.Index(fields=["campaign", "state", "end_cause"], name="member_by_state"),
+            # search
+            models.Index(fields=["external_id"], condition=Q(external_id__isnull=False), name="member_external_id"),
             GinIndex(SearchVector("name", config="simple"), name="member_name_words"),
         ]  # fmt: skip
 
