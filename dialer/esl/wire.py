@@ -236,7 +236,7 @@ def _json_text(value: object) -> str:
 
 
 class CommandDecoder:
-    """Turn what a client sends into commands as the switch reads them: CR LF ends a line too, blank lines are skipped."""
+    """Turn what a client sends into commands, as the switch reads them: CR LF ends a line too, blank ones are skipped."""
 
     def __init__(self, max_head: int = MAX_COMMAND, max_body: int = MAX_BODY) -> None:
         self._blocks = _Blocks(rb"\r?\n\r?\n", max_head, max_body)
