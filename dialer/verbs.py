@@ -75,6 +75,19 @@ def _send_wake() -> None:
         log.exception("A wake could not be sent; beat will.")
 
 
+def wake_in(seconds: float) -> None:
+    """Have a dispatch pass run so many real seconds (below a few) from now. Raises nothing: beat is the net."""
+    try:
+        with redis() as client:
+            # Whoever comes first sets the timer; its pass sets the next one.
+            if client.set(f"{WAKE_KEY}:timer", "1", nx=True, px=max(1, int(seconds * 1000))):
+                current_app.send_task(
+                    "dialer.engine.tasks.dispatch", queue="dial", countdown=seconds, expires=seconds + WAKE_TTL, retry=False
+                )
+    except Exception as error:
+        log.warning("The broker did not take a timer (%s); beat will.", error)
+
+
 def replan_soon(campaign_id: int | None = None) -> None:
     """Have the numbers of a campaign (or of all) resolved against the routes again, in the background, after commit."""
 

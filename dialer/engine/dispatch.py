@@ -9,23 +9,19 @@ or not at all changes only latency.
 from __future__ import annotations
 
 import logging
-import time
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, OuterRef, Q, Subquery
 
 from agents import actions as agents
 from agents.models import Operator, Tier
 from campaigns import actions as campaigns_actions
 from campaigns import hours
-from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Completion, ConnectOrder, Gateway, Route
+from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Completion, Gateway, Route
 from dialer import clock, verbs
 from dialer.engine import lanes, policy
 from dialer.models import Attempt, Node
@@ -41,16 +37,8 @@ PASS_LOCK = 0x6469_616C
 """Key of the advisory lock ("dial"): one pass at a time, and whatever else reserves takes it too."""
 BATCH = 250
 """Claims of one pass at most; a pass that fills it asks for another."""
-SEND_WITHIN = 5.0
-"""Seconds (real, of this worker's own clock) after ``sending_at`` in which a command may still be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """One attempt that this pass reserved."""
-
-    attempt_id: int
-    campaign_id: int
+ROWS = 3000
+"""Subscribers that one pass reads at most, shared out among the lanes."""
 
 
 @dataclass(slots=True)
@@ -143,3 +131,299 @@ def _mind_state(campaign: Campaign, zones: list[str], *, busy: bool, now: dateti
             campaigns_actions.fall_asleep(campaign.pk, min(possible))
     elif campaign.state == CampaignState.SLEEPING:
         campaigns_actions.wake_up(campaign.pk)
+
+
+# --- the claim --------------------------------------------------------------------------------------------------
+
+
+def _claim(now: datetime) -> PassReport:
+    """Reserve operators, subscribers, numbers and lines for as many calls as the rules allow, at most ``BATCH``.
+
+    Runs under the pass lock. Rows are locked in the order campaign, operator, subscriber; what somebody else holds is
+    passed over, and the unique indexes over live attempts have the last word.
+    """
+    with connection.cursor() as cursor:
+        # For share: no claim follows a committed STOP, and uploads go on meanwhile.
+        cursor.execute("SELECT id FROM campaigns_campaign WHERE state = 'running' ORDER BY id FOR SHARE")
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return PassReport()
+    operators = {o.pk: o for o in Operator.objects.free(now).filter(tiers__campaign__in=ids).distinct()}
+    if not operators:
+        return PassReport()
+    room = _Room.read(ids, operators)
+    if not room.lines or not room.node_load:
+        return PassReport()
+    candidates, truncated = _candidates(room, now)
+    matches = policy.allot(
+        campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
+        operators=[_free_operator(operator) for operator in operators.values()],
+        tiers=room.tiers,
+        lines=room.lines,
+        candidates={
+            campaign: [_candidate(room, ready, now) for ready in found] for campaign, found in candidates.items()
+        },
+        most=BATCH,
+    )
+    kept = _until_exhausted(matches, candidates, truncated)
+    report = _reserve(room, kept, {r.member: r for found in candidates.values() for r in found}, now)
+    report.full = len(matches) >= BATCH or len(kept) < len(matches)
+    return report
+
+
+@dataclass(slots=True)
+class _Room:
+    """What a pass may fill: campaigns under their limit, free operators, free lines, switches."""
+
+    campaigns: dict[int, Campaign]
+    operators: dict[int, Operator]
+    tiers: dict[int, list[policy.TierPlace]]
+    lines: dict[int, int]
+    """Free lines by gateway."""
+    capacities: dict[int, int]
+    live_of: dict[int, int]
+    """Live attempts by campaign."""
+    node_load: dict[int, int]
+    """Live attempts by usable node."""
+    _open: dict[tuple[int, str, int], bool] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, ids: list[int], operators: dict[int, Operator]) -> _Room:
+        """Read what there is. Eight statements."""
+        now = clock.now()
+        served = Attempt.objects.filter(campaign=OuterRef("pk")).order_by("-id").values("id")[:1]
+        campaigns = {
+            campaign.pk: campaign
+            for campaign in Campaign.objects.filter(pk__in=ids)
+            .annotate(last_served=Subquery(served))
+            .select_related("calendar")
+            .prefetch_related("calendar__ranges", "calendar__holidays")
+        }
+        tiers: dict[int, list[policy.TierPlace]] = defaultdict(list)
+        for campaign, operator, level, position in Tier.objects.filter(
+            campaign__in=ids, operator__in=operators
+        ).values_list("campaign_id", "operator_id", "level", "position"):
+            tiers[campaign].append(policy.TierPlace(operator, level, position))
+        usable = Q(blocked_until__isnull=True) | Q(blocked_until__lte=now)
+        gateways = Gateway.objects.filter(usable, enabled=True)
+        capacities = {gateway.pk: gateway.capacity for gateway in gateways}
+        used: Counter[int] = Counter()
+        live_of: Counter[int] = Counter()
+        node_load = dict.fromkeys(Node.objects.filter(usable, enabled=True, connected=True).values_list("pk", flat=True), 0)
+        for campaign, gateway, operator_gateway, node, count in (
+            Attempt.objects.live()
+            .order_by()
+            .values_list("campaign_id", "gateway_id", "operator_gateway_id", "node_id")
+            .annotate(count=Count("*"))
+        ):
+            live_of[campaign] += count
+            used[gateway] += count
+            if operator_gateway:
+                used[operator_gateway] += count
+            if node in node_load:
+                node_load[node] += count
+        lines = {pk: capacity - used[pk] for pk, capacity in capacities.items() if capacity > used[pk]}
+        return cls(campaigns, operators, tiers, lines, capacities, live_of, node_load)
+
+    def lines_left(self, campaign: Campaign) -> int:
+        return max(0, campaign.limit - self.live_of[campaign.pk])
+
+    def campaign_lines(self, campaign: Campaign) -> policy.CampaignLines:
+        return policy.CampaignLines(
+            id=campaign.pk,
+            priority=campaign.priority,
+            served=campaign.last_served or 0,
+            lines_left=self.lines_left(campaign),
+            strategy=campaign.strategy,
+        )
+
+    def is_open(self, campaign_id: int, zones: str, seconds: int, now: datetime) -> bool:
+        """Tell whether these zones are open both now and ``seconds`` later: the operator's phone rings first."""
+        key = campaign_id, zones, seconds
+        if key not in self._open:
+            calendar = self.campaigns[campaign_id].calendar.as_hours()
+            self._open[key] = hours.is_open(calendar, zones, now) and hours.is_open(
+                calendar, zones, now + timedelta(seconds=seconds)
+            )
+        return self._open[key]
+
+
+def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set[int]]:
+    """Return for each campaign the subscribers to choose from, the best first, and the campaigns that have more.
+
+    A lane is read only as deep as its share of ``ROWS``. Where a lane had more, what sorts behind its last row is
+    left out, so that nobody is called before a better one who was not read.
+    """
+    shortest: dict[int, int] = {}
+    for campaign_id, places in room.tiers.items():
+        shortest[campaign_id] = min(room.operators[place.operator].call_timeout for place in places)
+    chosen = [
+        lane
+        for lane in lanes.ready_lanes(shortest)
+        if room.lines_left(room.campaigns[lane.campaign])
+        and lane.gateway in room.lines
+        and (not lane.sticky or lane.sticky in room.operators)
+        and room.is_open(lane.campaign, lane.zones, shortest[lane.campaign], now)
+    ]
+    if not chosen:
+        return {}, set()
+    depth = max(4, min(BATCH, len(room.operators), ROWS // len(chosen)))
+    found: dict[int, list[Ready]] = defaultdict(list)
+    last: dict[int, tuple[object, ...]] = {}
+    by_lane: Counter[Lane] = Counter()
+    for ready in lanes.best_of(
+        chosen,
+        maximums=[room.campaigns[lane.campaign].max_retries for lane in chosen],
+        unexpired=[now + timedelta(seconds=shortest[lane.campaign]) for lane in chosen],
+        limit=depth,
+        now=now,
+    ):
+        found[ready.lane.campaign].append(ready)
+        by_lane[ready.lane] += 1
+        if by_lane[ready.lane] == depth:
+            campaign_id = ready.lane.campaign
+            last[campaign_id] = min(last.get(campaign_id, ready.order), ready.order)
+    for campaign_id, rows in found.items():
+        rows.sort(key=lambda ready: ready.order)
+        if campaign_id in last:
+            found[campaign_id] = [ready for ready in rows if ready.order <= last[campaign_id]]
+    return found, set(last)
+
+
+def _until_exhausted(
+    matches: list[policy.Match], candidates: dict[int, list[Ready]], truncated: set[int]
+) -> list[policy.Match]:
+    """Keep the matches up to the one that used the last candidate of a campaign that has more.
+
+    Those behind it might belong to that campaign's next subscribers: the next pass decides them, at once.
+    """
+    left = {campaign: len(candidates[campaign]) for campaign in truncated}
+    for position, match in enumerate(matches):
+        if match.campaign in left:
+            left[match.campaign] -= 1
+            if not left[match.campaign]:
+                return matches[: position + 1]
+    return matches
+
+
+def _free_operator(operator: Operator) -> policy.FreeOperator:
+    return policy.FreeOperator(
+        id=operator.pk,
+        call_timeout=operator.call_timeout,
+        gateway=operator.gateway_id if operator.contact else None,
+        idle_since=operator.idle_since,
+        calls=operator.calls,
+        talk_seconds=operator.talk_seconds,
+    )
+
+
+def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
+    def suits(call_timeout: int) -> bool:
+        then = now + timedelta(seconds=call_timeout)
+        return (ready.expire_at is None or ready.expire_at > then) and room.is_open(
+            ready.lane.campaign, ready.lane.zones, call_timeout, now
+        )
+
+    return policy.Candidate(
+        member=ready.member,
+        digits=ready.digits,
+        gateway=ready.lane.gateway,
+        sticky_operator=ready.lane.sticky or None,
+        suits=suits,
+    )
+
+
+def _reserve(
+    room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime
+) -> PassReport:
+    """Write what was decided: lock, insert, hold. Eight statements."""
+    if not matches:
+        return PassReport()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM agents_operator WHERE id = ANY(%s) AND state = 'waiting' AND current_attempt_id IS NULL"
+            " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [[match.operator for match in matches]],
+        )
+        operators = {row[0] for row in cursor.fetchall()}
+        cursor.execute(
+            "SELECT id FROM members_member WHERE id = ANY(%s) AND state = 'ready'"
+            " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [[match.member for match in matches]],
+        )
+        held = {row[0] for row in cursor.fetchall()}
+    sure = [match for match in matches if match.operator in operators and match.member in held]
+    members_by_id = Member.objects.only("variables").in_bulk([match.member for match in sure])
+    routes = Route.objects.in_bulk({ready_of[match.member].route for match in sure})
+    attempts = [
+        _attempt(room, match, ready_of[match.member], members_by_id[match.member], routes, now) for match in sure
+    ]
+    Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
+    written = list(
+        Attempt.objects.filter(operator_uuid__in=[attempt.operator_uuid for attempt in attempts]).values_list(
+            "pk", "operator_id", "member_id"
+        )
+    )
+    agents.reserve([(operator, pk) for pk, operator, _ in written], now)
+    members.hold([(member, pk) for pk, _, member in written])
+    return PassReport(claimed=[row[0] for row in written])
+
+
+def _attempt(
+    room: _Room, match: policy.Match, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
+) -> Attempt:
+    campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
+    node = min(room.node_load, key=lambda pk: room.node_load[pk])
+    room.node_load[node] += 1
+    free_since = [instant for instant in (operator.state_since, operator.ready_at) if instant]
+    return Attempt(
+        campaign=campaign,
+        member_id=match.member,
+        communication_id=ready.communication,
+        operator=operator,
+        gateway_id=ready.lane.gateway,
+        operator_gateway_id=operator.gateway_id if operator.contact else None,
+        route=route,
+        node_id=node,
+        digits=ready.digits,
+        connect_order=campaign.connect_order,
+        operator_free_at=max(free_since, default=None),
+        member_due_at=ready.due_at,
+        reserved_at=now,
+        limit_then=campaign.limit,
+        capacity_then=room.capacities[ready.lane.gateway],
+        maximum_then=campaign.max_retries + ready.extra,
+        counted_before=ready.counted,
+        zones_then=ready.lane.zones,
+        open_until=hours.open_until(campaign.calendar.as_hours(), ready.lane.zones, now),
+        expire_then=ready.expire_at,
+        operator_timeout=operator.call_timeout,
+        subscriber_timeout=route.call_timeout or campaign.originate_timeout,
+        variables={
+            **campaign.variables,
+            **{name: value for name, value in route.variables.items() if name != "call_timeout"},
+            **member.variables,
+        },
+    )
+
+
+# --- the next instant -------------------------------------------------------------------------------------------
+
+_NEXT_INSTANT = """
+SELECT least(
+    (SELECT min(wrap_up_until) FROM agents_operator WHERE state = 'wrap_up' AND wrap_up_until > %(now)s),
+    (SELECT min(ready_at) FROM agents_operator WHERE state = 'waiting' AND ready_at > %(now)s),
+    (SELECT min(due_at) FROM members_member
+     WHERE state = 'waiting' AND next_communication_id IS NOT NULL AND due_at > %(now)s)
+)
+"""
+
+
+def wake_at_next_instant() -> None:
+    """Have a pass run at the very instant something falls due, when that is before the next tick of beat."""
+    now = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_INSTANT, {"now": now})
+        instant = cursor.fetchone()[0]
+    if instant is not None and (wait := clock.real_seconds((instant - now).total_seconds())) < 1.0:
+        verbs.wake_in(wait)

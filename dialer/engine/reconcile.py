@@ -1,0 +1,94 @@
+"""The ledger against the switch: what died without an event is noticed, released and written to repairs.
+
+The evidence is what the switch answers to ``uuid_exists`` for a leg, twice, two seconds apart, and its Core-UUID; never
+a list of channels, which lags.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from dialer import clock
+from dialer.engine import calls
+from dialer.engine.calls import Kill
+from dialer.models import Attempt, KillReason, Node
+
+if TYPE_CHECKING:
+    from dialer.switch.nodes import Line
+
+log = logging.getLogger(__name__)
+
+JUDGED_AFTER = timedelta(seconds=15)
+"""Real time after sending before which an attempt without news is never judged."""
+ASK_AGAIN_AFTER = 2.0
+"""Real seconds between the two answers that together mean that a leg is absent."""
+LONE_LEG = timedelta(seconds=5)
+"""How long a leg may be left alone before it is hung up."""
+EVERY = 2.0
+"""Real seconds between two looks at the ledger."""
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Watches the attempts of one node; the listener of the node calls ``step`` between events."""
+
+    node: Node
+    line: Line
+    missed: dict[int, float] = field(default_factory=dict)
+    """Attempts whose legs were all absent once: when (monotonic seconds)."""
+    last_step: float = 0.0
+
+    def end_lost_cores(self) -> int:
+        """End the attempts that were sent to an earlier run of this switch: their calls died with it."""
+        ended = 0
+        for attempt_id in list(
+            Attempt.objects.live()
+            .filter(node=self.node, sending_at__isnull=False)
+            .exclude(core_uuid=self.line.core_uuid)
+            .values_list("pk", flat=True)
+        ):
+            ended += calls.lose(attempt_id, "switch_restarted", at=self.node.last_event_at)
+        return ended
+
+    def step(self, *, force: bool = False) -> None:
+        """Look once, at most every two seconds: absent calls are ended, lone legs hung up."""
+        if not force and time.monotonic() - self.last_step < EVERY:
+            return
+        self.last_step = time.monotonic()
+        now = clock.now()
+        attempts = list(
+            Attempt.objects.live().filter(
+                node=self.node, core_uuid=self.line.core_uuid, sending_at__lt=now - JUDGED_AFTER * clock.FACTOR
+            )
+        )
+        self._hang_up_lone_legs(now)
+        present = self.line.existing([leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)])
+        missed: dict[int, float] = {}
+        for attempt in attempts:
+            if attempt.operator_uuid in present or attempt.subscriber_uuid in present:
+                continue
+            first = self.missed.get(attempt.pk, self.last_step)
+            if self.last_step - first >= ASK_AGAIN_AFTER * 0.9:
+                calls.lose(attempt.pk, "absent", at=self.node.last_event_at)
+            else:
+                missed[attempt.pk] = first
+        self.missed = missed
+
+    def _hang_up_lone_legs(self, now: datetime) -> None:
+        alone = now - LONE_LEG * clock.FACTOR
+        for attempt in Attempt.objects.live().filter(
+            Q(operator_ended_at__lt=alone, subscriber_ended_at__isnull=True)
+            | Q(subscriber_ended_at__lt=alone, operator_ended_at__isnull=True),
+            node=self.node,
+        ):
+            leg = attempt.subscriber_uuid if attempt.operator_ended_at else attempt.operator_uuid
+            if not self.line.kill(leg, "NORMAL_CLEARING"):
+                calls.lose(attempt.pk, "lone_leg_absent", at=now)

@@ -1,0 +1,41 @@
+"""What Celery runs. No decision lies in a message: each task looks at the database and does what is due."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+from dialer.engine import calls, dispatch, placing, tidy
+from members import planning
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="dialer.engine.tasks.dispatch", ignore_result=True)
+def dispatch_pass() -> None:
+    """Run passes until nothing more can be claimed at once; beat sends this each second, ``wake()`` in between."""
+    while True:
+        report = dispatch.run_pass()
+        placing.place(report.claimed)
+        if not report.full:
+            break
+    dispatch.wake_at_next_instant()
+
+
+@shared_task(name="dialer.engine.tasks.tidy", ignore_result=True)
+def tidy_up() -> None:
+    """Withdraw what was reserved and never sent, and time out the results that did not come."""
+    tidy.run()
+
+
+@shared_task(name="dialer.engine.tasks.hang_up", ignore_result=True)
+def hang_up(attempt_id: int) -> None:
+    """Hang up the legs of an attempt; the listener does the same for legs that appear later."""
+    placing.kill(calls.legs_of(attempt_id))
+
+
+@shared_task(name="dialer.engine.tasks.replan", ignore_result=True)
+def replan(campaign_id: int | None = None) -> None:
+    """Resolve the numbers of a campaign (or of all) against the routes again."""
+    planning.resolve_routes(campaign_id=campaign_id)

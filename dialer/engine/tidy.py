@@ -1,0 +1,35 @@
+"""What time alone ends: reservations that were never sent, and results that never came."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from dialer import clock, verbs
+from dialer.engine import calls, results
+from dialer.models import Attempt, ResultState
+
+log = logging.getLogger(__name__)
+
+UNSENT_AFTER = timedelta(seconds=10)
+"""Real time after which a reservation that nobody sent is withdrawn: its worker has died."""
+BATCH = 500
+"""Rows of one kind that one run ends at most; the next second's run goes on."""
+
+
+def run() -> None:
+    """End what is overdue. Two indexed reads when there is nothing."""
+    now = clock.now()
+    ended = 0
+    for attempt_id in list(
+        Attempt.objects.live()
+        .filter(sending_at__isnull=True, reserved_at__lt=now - UNSENT_AFTER * clock.FACTOR)
+        .values_list("pk", flat=True)[:BATCH]
+    ):
+        ended += calls.withdraw(attempt_id)
+    for attempt_id in list(
+        Attempt.objects.filter(result_state=ResultState.AWAITED, result_deadline__lte=now).values_list("pk", flat=True)[:BATCH]
+    ):
+        ended += results.time_out(attempt_id)
+    if ended:
+        verbs.wake()
