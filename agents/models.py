@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
+from django.utils.formats import localize
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from campaigns.models import CampaignState
+from dialer import clock
 
 
 class OperatorStatus(models.TextChoices):
@@ -22,6 +31,9 @@ class OperatorStatus(models.TextChoices):
 
 READY_STATUSES = (OperatorStatus.AVAILABLE, OperatorStatus.ON_DEMAND)
 """The statuses in which an operator may get calls."""
+
+AWAY_STATUSES = (OperatorStatus.LOGGED_OUT, OperatorStatus.ON_BREAK)
+"""The statuses in which he gets none."""
 
 
 class OperatorState(models.TextChoices):
@@ -51,6 +63,54 @@ OPERATOR_EDGES: dict[OperatorState, frozenset[OperatorState]] = {
     OperatorState.WRAP_UP: frozenset({OperatorState.WAITING, OperatorState.IDLE}),
 }
 """From a state to those that may follow it; events may skip stages of a call, never go back."""
+
+
+class ClaimCondition(NamedTuple):
+    """One thing that must hold for an operator to get a call, and what to tell when it does not."""
+
+    holds: Q
+    obstacle: Callable[[Operator], str]
+
+
+def claim_conditions(now: datetime) -> dict[str, ClaimCondition]:
+    """Return every condition on an operator that a claim at ``now`` has, but that a campaign has work for him."""
+    return {
+        "kept": ClaimCondition(Q(archived=False), lambda him: gettext("archived")),
+        "available": ClaimCondition(
+            Q(status__in=READY_STATUSES),
+            lambda him: gettext("forced break") if him.forced_break else str(him.get_status_display()),
+        ),
+        "waiting": ClaimCondition(Q(state=OperatorState.WAITING), lambda him: str(him.get_state_display())),
+        "rested": ClaimCondition(
+            Q(ready_at__isnull=True) | Q(ready_at__lte=now),
+            lambda him: gettext("no calls before %s") % localize(localtime(him.ready_at)),
+        ),
+        "reachable": ClaimCondition(
+            Q(registered=True) | ~Q(contact=""), lambda him: gettext("phone not registered")
+        ),
+        "present": ClaimCondition(
+            Q(uses_client=False) | Q(client_connected=True, call_centre_mode=True),
+            lambda him: gettext("call-centre mode off") if him.client_connected else gettext("client not connected"),
+        ),
+    }  # fmt: skip
+
+
+class OperatorQuerySet(models.QuerySet["Operator"]):
+    def free(self, now: datetime) -> OperatorQuerySet:
+        """Those who may get a call at ``now``. Reads the partial index of the waiting."""
+        return self.filter(*(condition.holds for condition in claim_conditions(now).values()))
+
+    def with_obstacles(self, now: datetime) -> OperatorQuerySet:
+        """Let ``Operator.obstacles`` tell of each why he would get no call at ``now``. No query of its own."""
+        serves = Tier.objects.filter(operator=OuterRef("pk"), campaign__state=CampaignState.RUNNING)
+        conditions = {name: condition.holds for name, condition in claim_conditions(now).items()}
+        return self.annotate(
+            claim_serves=Exists(serves),
+            **{
+                f"claim_{name}": ExpressionWrapper(holds, output_field=models.BooleanField())
+                for name, holds in conditions.items()
+            },
+        )
 
 
 class Operator(models.Model):
@@ -117,7 +177,11 @@ class Operator(models.Model):
     """When his last call (or its wrap-up) was over, or he came on duty: for "longest idle"."""
     calls = models.PositiveIntegerField(default=0, editable=False)
     talk_seconds = models.PositiveBigIntegerField(default=0, editable=False)
-    archived = models.BooleanField(_("archived"), default=False)
+    archived = models.BooleanField(
+        _("archived"), default=False, help_text=_("He has left: logged out for good, kept for the records.")
+    )
+
+    objects = OperatorQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name", "id"]
@@ -156,6 +220,19 @@ class Operator(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.extension})"
+
+    def clean(self) -> None:
+        if self.contact and self.gateway is None:
+            raise ValidationError({"gateway": _("An outside number needs the gateway that dials it.")})
+
+    def obstacles(self) -> list[str]:
+        """Tell why he gets no call now, in words; empty when he could. Only after ``with_obstacles``."""
+        told = [
+            condition.obstacle(self)
+            for name, condition in claim_conditions(clock.now()).items()
+            if not getattr(self, f"claim_{name}")
+        ]
+        return told if self.claim_serves else [*told, gettext("in no campaign that runs now")]
 
 
 class Tier(models.Model):

@@ -11,7 +11,7 @@ import pytz
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import DataError, OperationalError, connection, models, transaction
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
@@ -61,6 +61,21 @@ def check_time_zone(name: str) -> None:
     if name not in pytz.all_timezones_set:
         raise ValidationError(_("“%(name)s” is not a time zone. Use an IANA name, for example Europe/Kyiv."),
                               code="time_zone", params={"name": name})  # fmt: skip
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse a regular expression that PostgreSQL, which matches it, cannot compile, or not in reasonable time."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '1s'")
+            cursor.execute("SELECT '' ~ %s", [pattern])
+            cursor.execute("SET LOCAL statement_timeout = DEFAULT")
+    except (DataError, OperationalError) as error:
+        reason = str(error.__cause__ or error).partition("\n")[0].rpartition("regular expression: ")[2]
+        raise ValidationError(
+            _("This is no regular expression that PostgreSQL understands: %(reason)s."),
+            code="pattern", params={"reason": reason},
+        ) from None  # fmt: skip
 
 
 class MinuteFormField(forms.CharField):
@@ -171,6 +186,17 @@ def check_call_timeout(variables: Any) -> None:
         raise ValidationError(_("call_timeout is a whole number of seconds from 1 to 600."), code="call_timeout")
 
 
+class VariablesFormField(forms.JSONField):
+    """Channel variables on a form: a JSON object, an empty one when nothing is written."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            found = super().to_python(value)
+        except (ValueError, RecursionError):  # JSON, but with a number or a depth that Python refuses
+            raise ValidationError(self.error_messages["invalid"], code="invalid", params={"value": value}) from None
+        return {} if found is None else found
+
+
 class VariablesField(models.JSONField):
     """Channel variables: a JSON object; names that have power over the switch are refused, but for ``allow``."""
 
@@ -186,6 +212,7 @@ class VariablesField(models.JSONField):
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(
+            form_class=VariablesFormField,
             widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "placeholder": json.dumps({"language": "uk"})}),
             **{k: v for k, v in kwargs.items() if k != "widget"},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -15,6 +16,7 @@ from campaigns.fields import (
     MinuteRangesField,
     VariablesField,
     check_call_timeout,
+    check_pattern,
     check_time_zone,
     clock_text,
 )
@@ -61,6 +63,10 @@ class Calendar(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        if self.first_date and self.last_date and self.last_date < self.first_date:
+            raise ValidationError({"last_date": _("The last date is before the first date.")})
+
     def as_hours(self) -> hours.Hours:
         """Return the pure value that the rules are computed on. Two queries, or none where both sets are prefetched."""
         weekly: dict[int, list[tuple[int, int]]] = {}
@@ -98,6 +104,10 @@ class CalendarRange(models.Model):
             ),
             models.CheckConstraint(condition=Q(weekday__range=(1, 7)), name="calendar_range_weekday"),
         ]
+
+    def clean(self) -> None:
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise ValidationError({"end": _("“To” must be later than “from”, and at most 24:00.")})
 
     def __str__(self) -> str:
         return f"{self.get_weekday_display()} {clock_text(self.start)}–{clock_text(self.end)}"
@@ -310,6 +320,29 @@ class Treatment(models.TextChoices):
     MINUS = "minus", _("Minus")
 
 
+DEFAULT_CAUSES: dict[str, Treatment] = {
+    cause: treatment
+    for treatment, causes in {
+        Treatment.ERROR: (
+            "UNALLOCATED_NUMBER", "NO_ROUTE", "INVALID_NUMBER_FORMAT", "OUTGOING_CALL_BARRED",
+            "SERVICE_NOT_IMPLEMENTED", "INCOMPATIBLE_DESTINATION", "MANDATORY_IE_MISSING",
+        ),
+        Treatment.RETRY: (
+            "NO_ROUTE_DESTINATION", "DESTINATION_OUT_OF_ORDER", "USER_BUSY", "CALL_REJECTED", "NO_USER_RESPONSE",
+            "NO_ANSWER", "SUBSCRIBER_ABSENT", "NUMBER_CHANGED", "NORMAL_UNSPECIFIED", "NORMAL_CIRCUIT_CONGESTION",
+            "ORIGINATOR_CANCEL", "LOSE_RACE", "USER_NOT_REGISTERED", "PROGRESS_TIMEOUT", "RECOVERY_ON_TIMER_EXPIRE",
+        ),
+        Treatment.OK: ("NORMAL_CLEARING",),
+        Treatment.MINUS: (
+            "NORMAL_TEMPORARY_FAILURE", "NETWORK_OUT_OF_ORDER", "GATEWAY_DOWN", "SERVICE_UNAVAILABLE",
+            "SWITCH_CONGESTION",
+        ),
+    }.items()
+    for cause in causes
+}  # fmt: skip
+"""What a new campaign makes of the hangup causes."""
+
+
 class CauseRule(models.Model):
     """One hangup cause and its treatment in a campaign. A cause that is not listed is a Retry."""
 
@@ -347,7 +380,12 @@ class Route(models.Model):
     name = models.CharField(_("name"), max_length=120, blank=True)
     pattern = models.CharField(
         _("pattern"), max_length=200, default="", blank=True,
-        validators=[RegexValidator(r"\A[0-9*#^$.\[\](){}|?+,\\d-]*\Z", _("Digits, *, # and the signs of a regular expression."))],
+        validators=[
+            RegexValidator(
+                r"\A[0-9*#^$.\[\](){}|?+,\\d-]*\Z", _("Digits, *, # and the signs of a regular expression only.")
+            ),
+            check_pattern,
+        ],
         help_text=_("Regular expression on the digits without “+”, for example ^380. Empty: every number."),
     )  # fmt: skip
     gateway = models.ForeignKey(Gateway, models.PROTECT, related_name="routes", verbose_name=_("gateway"))

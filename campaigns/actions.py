@@ -1,0 +1,338 @@
+"""Every write to calendars, campaigns, gateways and routes that means something.
+
+A campaign's state changes only here, along ``CAMPAIGN_EDGES``, by updates that name the states they may leave; the row
+count tells who was first. RUN, STOP and completion lock the campaign's row ``FOR NO KEY UPDATE``: a pass of the dial
+loop and an upload hold it ``FOR SHARE``, so no claim follows a committed STOP and no upload slips behind a completion.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Tier
+from campaigns import hours
+from campaigns.models import (
+    ACTIVE_STATES,
+    CAMPAIGN_EDGES,
+    DEFAULT_CAUSES,
+    Calendar,
+    Campaign,
+    CampaignState,
+    CauseRule,
+    Completion,
+    Gateway,
+    Route,
+)
+from dialer import clock, verbs
+from dialer.errors import Refused
+from dialer.models import Attempt
+from members import actions as members
+from members import planning
+from members.models import HELD_STATES, OPEN_STATES, Member
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+log = logging.getLogger(__name__)
+
+LONGEST_BLOCK = 60
+"""Seconds that a gateway gets no calls at most, before it is tried again."""
+
+
+# --- calendars --------------------------------------------------------------------------------------------------
+
+
+def lock_calendar(calendar_id: int) -> Calendar:
+    """Read a calendar and lock its row, so that nobody else adds a range. Must run in a transaction."""
+    return Calendar.objects.select_for_update(no_key=True).get(pk=calendar_id)
+
+
+@transaction.atomic
+def check_calendar(calendar_id: int) -> None:
+    """Refuse a calendar, as the database has it now, that breaks a rule; the writer calls this last.
+
+    Raises ``ValidationError`` by field (``ranges`` and ``holidays`` among them); locks the calendar.
+    """
+    calendar = lock_calendar(calendar_id)
+    calendar.full_clean()
+    faults = hours.validate(calendar.as_hours())
+    if faults:
+        raise ValidationError(faults)
+    verbs.wake()
+
+
+# --- campaigns: set-up ------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_campaign(**fields: Any) -> Campaign:
+    """Add a campaign, idle, with the default causes. Raises ``ValidationError`` by field."""
+    campaign = Campaign(**fields, state_since=clock.now())
+    campaign.full_clean()
+    campaign.save()
+    restore_default_causes(campaign.pk)
+    return campaign
+
+
+@transaction.atomic
+def update_campaign(campaign_id: int, **changes: Any) -> Campaign:
+    """Change settings of a campaign, in any state; live attempts keep those they were decided by.
+
+    A lowered maximum ends the subscribers over it. Raises ``ValidationError`` by field.
+    """
+    campaign = _lock(campaign_id)
+    maximum = campaign.max_retries
+    for name, value in changes.items():
+        setattr(campaign, name, value)
+    campaign.full_clean()
+    campaign.save(update_fields=list(changes))
+    if campaign.max_retries < maximum:
+        members.end_over_maximum(campaign_id)
+    verbs.wake()
+    return campaign
+
+
+@transaction.atomic
+def clone_campaign(campaign_id: int, name: str) -> Campaign:
+    """Add a campaign with the settings, causes, operators and routes of another, idle and without subscribers.
+
+    Raises ``ValidationError`` by field.
+    """
+    original = Campaign.objects.get(pk=campaign_id)
+    settings = {
+        field.attname: getattr(original, field.attname)
+        for field in Campaign._meta.concrete_fields
+        if field.editable and not field.primary_key
+    }
+    clone = Campaign(**settings | {"name": name}, state_since=clock.now())
+    clone.full_clean()
+    clone.save()
+    parts: tuple[type[models.Model], ...] = (CauseRule, Tier, Route)
+    for model in parts:
+        copies = list(model._default_manager.filter(campaign=original))
+        for copy in copies:
+            copy.pk = None
+            setattr(copy, "campaign", clone)  # noqa: B010
+        model._default_manager.bulk_create(copies)
+    return clone
+
+
+@transaction.atomic
+def set_causes(campaign_id: int, causes: Mapping[str, str]) -> None:
+    """Make ``causes`` (hangup cause to treatment) the whole of what a campaign treats other than as a Retry.
+
+    Takes effect with the next attempt that ends. Raises ``ValidationError`` by cause.
+    """
+    rules = [CauseRule(campaign_id=campaign_id, cause=cause, treatment=value) for cause, value in causes.items()]
+    faults: dict[str, list[str]] = {}
+    for rule in rules:
+        try:
+            rule.clean_fields(exclude=["campaign"])
+        except ValidationError as error:
+            faults[rule.cause] = error.messages
+    if faults:
+        raise ValidationError(faults)
+    _lock(campaign_id)
+    CauseRule.objects.filter(campaign=campaign_id).exclude(cause__in=causes).delete()
+    CauseRule.objects.bulk_create(
+        rules, update_conflicts=True, unique_fields=["campaign", "cause"], update_fields=["treatment"]
+    )
+
+
+def restore_default_causes(campaign_id: int) -> None:
+    """Give a campaign the treatments that a new one has."""
+    set_causes(campaign_id, DEFAULT_CAUSES)
+
+
+# --- campaigns: RUN, STOP and what follows ----------------------------------------------------------------------
+
+
+class RunAnswer(models.TextChoices):
+    """What RUN answers when it is not refused; only ``STARTED`` changed the state."""
+
+    STARTED = "STARTED", _("Started.")
+    UNCHANGED = "UNCHANGED", _("It runs already.")
+    NOTHING_TO_DIAL = "NOTHING_TO_DIAL", _("Nothing to dial: nobody is left who could be called.")
+    CALENDAR_EXPIRED = "CALENDAR_EXPIRED", _("The last date of its calendar is over.")
+
+
+def run(campaign_id: int, by: AbstractBaseUser | AnonymousUser | None = None) -> RunAnswer:
+    """Start a campaign from any state, or say why there is nothing to start.
+
+    Raises ``Refused`` (NO_ROUTE) when no enabled route, its own or a common one, could dial for it.
+    """
+    answer = _run(campaign_id)
+    if answer is RunAnswer.NOTHING_TO_DIAL and Member.objects.filter(campaign=campaign_id, state__in=OPEN_STATES).exists():
+        # Somebody is left, but without a number that has a route: his routes may have changed a moment ago.
+        planning.resolve_routes(campaign_id=campaign_id)
+        answer = _run(campaign_id)
+    log.info("RUN of campaign %s: %s", campaign_id, answer, extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
+    return answer
+
+
+@transaction.atomic
+def _run(campaign_id: int) -> RunAnswer:
+    campaign = _lock(campaign_id)
+    if campaign.state in ACTIVE_STATES:
+        return RunAnswer.UNCHANGED
+    if not Route.objects.filter(Q(campaign=campaign) | Q(campaign=None), enabled=True).exists():
+        raise Refused("NO_ROUTE", gettext("No route: add one that dials for “%(name)s”.") % {"name": campaign})
+    if hours.has_expired(campaign.calendar.as_hours(), clock.now()):
+        return RunAnswer.CALENDAR_EXPIRED
+    if not _can_dial(campaign_id) and not _is_busy(campaign_id):
+        return RunAnswer.NOTHING_TO_DIAL
+    _move(campaign_id, CampaignState.RUNNING)
+    verbs.wake()
+    return RunAnswer.STARTED
+
+
+@transaction.atomic
+def stop(campaign_id: int, by: AbstractBaseUser | AnonymousUser | None = None) -> CampaignState:
+    """Place no new call, withdraw what is reserved and not yet sent, and cut no call; return the state it is in then.
+
+    It is stopped once no attempt lives, at once if none does. One that is stopping or stopped already stays so.
+    Raises ``Refused`` (WRONG_STATE) for one that never ran or has completed.
+    """
+    campaign = _lock(campaign_id)
+    if campaign.state in (CampaignState.STOPPING, CampaignState.STOPPED):
+        return CampaignState(campaign.state)
+    if not _move(campaign_id, CampaignState.STOPPING):
+        raise Refused("WRONG_STATE", gettext("“%(name)s” does not run.") % {"name": campaign})
+    verbs.withdraw_unsent(campaign_id=campaign_id)
+    log.info("STOP of campaign %s", campaign_id, extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
+    return CampaignState.STOPPED if finish_stopping(campaign_id) else CampaignState.STOPPING
+
+
+@transaction.atomic
+def finish_stopping(campaign_id: int) -> bool:
+    """Let a stopping campaign be stopped if no attempt of it lives; ``False`` if one does, or it is not stopping."""
+    if not _lock_or_pass(campaign_id) or Attempt.objects.live().filter(campaign=campaign_id).exists():
+        return False
+    return _move(campaign_id, CampaignState.STOPPED)
+
+
+@transaction.atomic
+def fall_asleep(campaign_id: int, until: datetime) -> bool:
+    """Let a running campaign sleep until a calendar opens; one that sleeps gets the new instant."""
+    if not _lock_or_pass(campaign_id):
+        return False
+    sleeping = Campaign.objects.filter(pk=campaign_id, state=CampaignState.SLEEPING)
+    return _move(campaign_id, CampaignState.SLEEPING, sleeping_until=until) or bool(sleeping.update(sleeping_until=until))
+
+
+@transaction.atomic
+def wake_up(campaign_id: int) -> bool:
+    """Let a sleeping campaign run on."""
+    if not _lock_or_pass(campaign_id):
+        return False
+    woken = _move(campaign_id, CampaignState.RUNNING, leaving={CampaignState.SLEEPING})
+    if woken:
+        verbs.wake()
+    return woken
+
+
+@transaction.atomic
+def complete(campaign_id: int, reason: str, left: int = 0) -> bool:
+    """End a running or sleeping campaign for a ``Completion``; ``left`` subscribers could not be dialled.
+
+    ``False`` if somebody is on a call or awaits a result, or (unless the calendar has ended) may still be called.
+    """
+    if not _lock_or_pass(campaign_id) or _is_busy(campaign_id):
+        return False
+    if reason != Completion.CALENDAR_EXPIRED and _can_dial(campaign_id):
+        return False
+    return _move(campaign_id, CampaignState.COMPLETED, completion=reason, completion_left=left)
+
+
+def _lock(campaign_id: int) -> Campaign:
+    """Read a campaign and lock its row. Raises ``Campaign.DoesNotExist``."""
+    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)
+
+
+def _lock_or_pass(campaign_id: int) -> bool:
+    """Lock a campaign's row unless somebody holds it: an upload may be long, and the dial loop must not wait for it."""
+    rows = Campaign.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=campaign_id)
+    return bool(rows.values_list("pk").first())
+
+
+def _can_dial(campaign_id: int) -> bool:
+    """Tell whether a subscriber may be called, now or later."""
+    return Member.objects.filter(
+        campaign=campaign_id, state__in=OPEN_STATES, next_communication__isnull=False
+    ).exists()  # fmt: skip
+
+
+def _is_busy(campaign_id: int) -> bool:
+    """Tell whether a call is under way or a result awaited."""
+    return (
+        Attempt.objects.live().filter(campaign=campaign_id).exists()
+        or Member.objects.filter(campaign=campaign_id, state__in=HELD_STATES).exists()
+    )
+
+
+def _move(
+    campaign_id: int,
+    to: CampaignState,
+    *,
+    leaving: set[CampaignState] | None = None,
+    completion: str = "",
+    completion_left: int = 0,
+    sleeping_until: datetime | None = None,
+) -> bool:
+    """Change a campaign's state along an edge; ``False`` when its state has none there (or is not in ``leaving``)."""
+    allowed = {state for state, targets in CAMPAIGN_EDGES.items() if to in targets}
+    moved = Campaign.objects.filter(pk=campaign_id, state__in=allowed & leaving if leaving else allowed).update(
+        state=to,
+        state_since=clock.now(),
+        completion=completion,
+        completion_left=completion_left,
+        sleeping_until=sleeping_until,
+    )
+    return bool(moved)
+
+
+# --- gateways and routes ----------------------------------------------------------------------------------------
+
+
+def route_changed(campaign_id: int | None) -> None:
+    """Have the numbers of a campaign (``None``: of all, for a common route) find their routes again."""
+    verbs.replan_soon(campaign_id)
+    verbs.wake()
+
+
+def back_off(step: int) -> timedelta:
+    """Return how long nothing is sent after the ``step``-th refusal in a row (from 0): 1, 2, 4 … 60 seconds."""
+    return timedelta(seconds=min(2**step, LONGEST_BLOCK))
+
+
+@transaction.atomic
+def block_gateway(gateway_id: int, reason: str, now: datetime) -> bool:
+    """Reserve nothing for a gateway that refused a call, each time for longer, and say why.
+
+    Refusals of calls that were sent before the block change nothing (``False``): they are the same trouble.
+    """
+    gateway = Gateway.objects.select_for_update(no_key=True).get(pk=gateway_id)
+    if gateway.blocked_until and gateway.blocked_until > now:
+        return False
+    gateway.blocked_until = now + back_off(gateway.block_step)
+    gateway.block_step = min(gateway.block_step + 1, 6)
+    gateway.blocked_reason = reason[:200]
+    gateway.save(update_fields=["blocked_until", "block_step", "blocked_reason"])
+    return True
+
+
+def unblock_gateway(gateway_id: int) -> None:
+    """Forget the refusals of a gateway that has taken a call. Writes only where there is something to forget."""
+    if Gateway.objects.filter(pk=gateway_id, block_step__gt=0).update(
+        blocked_until=None, block_step=0, blocked_reason=""
+    ):
+        verbs.wake()
