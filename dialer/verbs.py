@@ -7,6 +7,7 @@ registered when Django started.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celery import current_app
@@ -35,6 +36,8 @@ class Engine(Protocol):
     def hang_up(self, attempt_id: int, *, by: AbstractBaseUser | None = None) -> None: ...
 
     def withdraw_unsent(self, *, campaign_id: int | None = None, operator_id: int | None = None) -> int: ...
+
+    def withdraw_number(self, digits: Collection[str], *, campaign_id: int | None = None) -> int: ...
 
 
 _engine: Engine | None = None
@@ -118,3 +121,12 @@ def hang_up(attempt_id: int, *, by: AbstractBaseUser | None = None) -> None:
 def withdraw_unsent(*, campaign_id: int | None = None, operator_id: int | None = None) -> int:
     """End the attempts that are reserved and not yet sent; return how many. Must run in a transaction."""
     return engine().withdraw_unsent(campaign_id=campaign_id, operator_id=operator_id)
+
+
+def withdraw_number(digits: Collection[str], *, campaign_id: int | None = None) -> int:
+    """End the attempts (of a campaign, or of all) on these numbers whose subscriber's leg does not exist yet.
+
+    Returns how many. Must run in a transaction; until its end no pass claims, so that what the caller writes (a stop,
+    a do-not-call entry) holds for every later claim. Call it before locking operators, members or numbers.
+    """
+    return engine().withdraw_number(digits, campaign_id=campaign_id)

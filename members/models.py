@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Reverse
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.fields import VariablesField, check_time_zone
+from members import numbers
 
 if TYPE_CHECKING:
     from django.db.models.manager import RelatedManager
@@ -56,8 +57,7 @@ class MemberQuerySet(models.QuerySet["Member"]):
         words = re.findall(r"\w+", text)
         if not words:
             return self
-        digits = re.sub(r"[\s.()\[\]+-]", "", text)
-        if digits.isdigit():
+        if digits := numbers.digits_of(text):
             found = (
                 Communication.objects.alias(reversed=Reverse("digits"))
                 .filter(Q(digits__startswith=digits) | Q(reversed__startswith=digits[::-1]))

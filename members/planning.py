@@ -1,0 +1,159 @@
+"""What a subscriber's next attempt would take: his next number, its gateway, and when he is due.
+
+The claim reads these columns and computes nothing, so they are written here whenever numbers, tries, routes or
+do-not-call lists change: in set statements, for one subscriber as for a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from campaigns.models import Campaign
+from dialer import clock, locks, verbs
+from members.models import Communication, Member
+
+BATCH = 5000
+"""Rows that one statement changes at most where a whole list is planned anew."""
+
+# The number for an attempt: the one that a result named, else among those with a route that are not stopped the one
+# with the fewest tries, then the highest priority, then the first entered. A number on a do-not-call list for ever is
+# passed over; one listed for a time counts from then, so that another that can be called before goes first.
+_PLAN = """
+UPDATE members_member AS m
+SET next_communication_id = pick.id,
+    next_gateway_id = pick.gateway_id,
+    due_at = GREATEST(asked.due_at, pick.listed_until),
+    due_at_unlisted = CASE WHEN pick.listed_until > asked.due_at THEN asked.due_at END,
+    state = CASE
+        WHEN pick.id IS NOT NULL AND GREATEST(asked.due_at, pick.listed_until) <= %(now)s THEN 'ready'
+        ELSE 'waiting'
+    END
+FROM (
+    SELECT id, campaign_id, requested_communication_id, COALESCE(due_at_unlisted, due_at) AS due_at
+    FROM members_member
+    WHERE id = ANY(%(ids)s) AND state IN ('waiting', 'ready')
+) AS asked
+LEFT JOIN LATERAL (
+    SELECT c.id, r.gateway_id, listed.until AS listed_until
+    FROM members_communication AS c
+    JOIN campaigns_route AS r ON r.id = c.route_id
+    CROSS JOIN LATERAL (
+        SELECT max(d.expire_at) AS until, count(*) > count(d.expire_at) AS forever
+        FROM members_donotcall AS d
+        WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = asked.campaign_id)
+          AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
+    ) AS listed
+    WHERE c.member_id = asked.id AND c.stopped = '' AND NOT listed.forever
+    ORDER BY c.id IS NOT DISTINCT FROM asked.requested_communication_id DESC,
+             GREATEST(asked.due_at, %(now)s, listed.until), c.tries, c.priority DESC, c.id
+    LIMIT 1
+) AS pick ON TRUE
+WHERE m.id = asked.id AND m.state IN ('waiting', 'ready')
+"""
+
+
+@transaction.atomic
+def plan(member_ids: Iterable[int], now: datetime | None = None) -> None:
+    """Choose the next number of subscribers who may be called again, and make those ready who are due.
+
+    One without a number that has a route waits. Those on a call, held or ended are left alone. Two statements: the
+    rows are locked before they are read, so that no choice is made from what somebody is changing.
+    """
+    ids = locks.no_key(Member, member_ids)
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_PLAN, {"ids": ids, "now": now or clock.now()})
+
+
+# A campaign's own routes come before the common ones, each by position.
+_ROUTE_OF_C = """(
+    SELECT r.id FROM campaigns_route AS r
+    WHERE r.enabled AND (r.campaign_id IS NULL OR r.campaign_id = c.campaign_id) AND c.digits ~ r.pattern
+    ORDER BY r.campaign_id IS NULL, r.position, r.id
+    LIMIT 1
+)"""
+
+_RESOLVE = f"""
+UPDATE members_communication AS c SET route_id = found.route
+FROM (SELECT c.id, {_ROUTE_OF_C} AS route FROM members_communication AS c WHERE c.id = ANY(%(ids)s)) AS found
+WHERE c.id = found.id AND c.route_id IS DISTINCT FROM found.route
+"""
+
+# Whose route is another now, or leads through another gateway than the one planned.
+_CHANGED = f"""
+SELECT c.id, c.member_id
+FROM (
+    SELECT c.id, c.member_id, c.route_id, {_ROUTE_OF_C} AS route
+    FROM members_communication AS c
+    WHERE c.campaign_id = %(campaign)s AND c.digits > %(after)s AND c.digits <= %(upto)s
+) AS c
+JOIN members_member AS m ON m.id = c.member_id
+LEFT JOIN campaigns_route AS r ON r.id = c.route
+WHERE c.route_id IS DISTINCT FROM c.route
+   OR (m.next_communication_id = c.id AND m.next_gateway_id IS DISTINCT FROM r.gateway_id)
+"""
+
+_UPTO = """
+SELECT max(digits) FROM (
+    SELECT digits FROM members_communication WHERE campaign_id = %s AND digits > %s ORDER BY digits LIMIT %s
+) AS batch
+"""
+
+
+def resolve_routes(campaign_id: int | None = None, communication_ids: Sequence[int] | None = None) -> None:
+    """Write the route of each number, and plan anew whom that changes.
+
+    With ``communication_ids`` (whose subscribers are new, or locked by the caller) in one statement, and without
+    planning. Otherwise for all numbers of a campaign, or of every campaign: in batches, each in a transaction of its
+    own; a batch that nothing changes only reads.
+    """
+    if communication_ids is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(_RESOLVE, {"ids": list(communication_ids)})
+        return
+    campaigns = [campaign_id] if campaign_id else list(Campaign.objects.order_by("pk").values_list("pk", flat=True))
+    for campaign in campaigns:
+        with transaction.atomic():
+            # Uploads hold this row for share: once it was ours, none is under way that saw only the old routes.
+            locks.no_key(Campaign, [campaign])
+        after = ""
+        while upto := _last_of_batch(campaign, after):
+            _resolve_between(campaign, after, upto)
+            after = upto
+    verbs.wake()
+
+
+def _last_of_batch(campaign_id: int, after: str) -> str | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_UPTO, [campaign_id, after, BATCH])
+        return cursor.fetchone()[0]
+
+
+def _resolve_between(campaign_id: int, after: str, upto: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGED, {"campaign": campaign_id, "after": after, "upto": upto})
+        changed = cursor.fetchall()
+    if changed:
+        members = sorted({member for _, member in changed})
+        with transaction.atomic():
+            locks.no_key(Member, members)  # subscribers before their numbers
+            resolve_routes(communication_ids=[number for number, _ in changed])
+            plan(members)
+
+
+def plan_those_with(digits: Iterable[str], campaign_id: int | None = None) -> None:
+    """Plan anew every subscriber (of a campaign, or of all) who has one of these numbers."""
+    numbers = Communication.objects.filter(digits__in=list(digits))
+    if campaign_id is not None:
+        numbers = numbers.filter(campaign=campaign_id)
+    for batch in batches(list(numbers.values_list("member_id", flat=True))):
+        plan(batch)
+
+
+def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut a long list of ids into those that one statement takes."""
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
