@@ -254,3 +254,56 @@ def repair(attempt: Attempt | None, kind: str, detail: str, node: Node | None = 
     """Write a correction of the ledger where a supervisor can read it."""
     Repair.objects.create(at=clock.now(), attempt=attempt, node=node or (attempt.node if attempt else None), kind=kind, detail=detail)
     log.warning("Repair %s: %s", kind, detail, extra={"attempt": attempt.pk if attempt else None})
+
+
+# --- ends -------------------------------------------------------------------------------------------------------
+
+
+def end_if_over(rows: Held) -> bool:
+    """End the attempt when both its legs are known to have ended or never to have been."""
+    attempt = rows.attempt
+    if attempt.operator_ended_at is None:
+        return False
+    if attempt.subscriber_created_at is not None and attempt.subscriber_ended_at is None:
+        return False
+    told = attempt.operator_cause if attempt.operator_answered_at and attempt.subscriber_created_at is None else ""
+    return end(rows, refused=told in REFUSALS)
+
+
+def withdraw(attempt_id: int, *, by: AbstractBaseUser | None = None, person: bool = False) -> bool:
+    """End an attempt that was reserved and not sent; ``False`` when it was sent meanwhile, or has ended."""
+    with held(attempt_id) as rows:
+        if rows is None or not rows.live or rows.attempt.sending_at is not None:
+            return False
+        rows.set_once("kill_reason", KillReason.PERSON if person else KillReason.WITHDRAWN)
+        rows.set_once("killed_by", by)
+        return end(rows)
+
+
+def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
+    """End an attempt whose legs the switch no longer has, though no event told of their end; write a repair.
+
+    ``at`` is the last instant at which they may have lived: a talk is reckoned to have lasted until then.
+    """
+    with held(attempt_id) as rows:
+        if rows is None or not rows.live:
+            return False
+        attempt = rows.attempt
+        known = [attempt.sending_at, attempt.operator_answered_at, attempt.subscriber_created_at, attempt.bridged_at]
+        ended = max([instant for instant in (*known, at) if instant is not None], default=clock.now())
+        if attempt.bridged_at:
+            rows.set_once("talk_ended_at", attempt.subscriber_ended_at or attempt.operator_ended_at or ended)
+        rows.set_once("operator_ended_at", ended)
+        if attempt.subscriber_created_at:
+            rows.set_once("subscriber_ended_at", ended)
+        repair(attempt, kind, f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC.")
+        return end(rows, lost=True)
+
+
+def not_sent(attempt_id: int, reason: str, *, refused: bool) -> bool:
+    """End an attempt whose command the switch did not take: nothing was dialled."""
+    with held(attempt_id) as rows:
+        if rows is None or not rows.live:
+            return False
+        rows.set_once("operator_cause", reason[:64])
+        return end(rows, refused=refused, lost=not refused)

@@ -1,0 +1,122 @@
+"""The one door through which the events of a switch come back: connect, catch up, then apply them in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from threading import Event as Flag
+from types import FrameType
+from uuid import UUID
+
+from django import db
+
+from agents import actions as agents
+from dialer import clock, verbs
+from dialer.engine import calls
+from dialer.engine.calls import Kill
+from dialer.engine.reconcile import Reconciler
+from dialer.esl.errors import AuthenticationFailed, EslError
+from dialer.models import Node
+from dialer.switch import events
+from dialer.switch.nodes import Line, SwitchNode
+
+log = logging.getLogger(__name__)
+
+QUIET = 0.2
+"""Real seconds to wait for an event before the reconciler gets its turn."""
+SEEN_EVERY = 1.0
+"""Real seconds between two notes of "the switch was heard"."""
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Real seconds before the next attempts to connect; the last one repeats."""
+
+
+class Listener:
+    """Listens to one switch until it is told to stop (SIGTERM, SIGINT)."""
+
+    def __init__(self, switch: SwitchNode) -> None:
+        self.switch = switch
+        self.stopping = Flag()
+        self.seen = 0.0
+
+    def run(self) -> None:
+        """Connect, listen, and connect again after each loss."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self.listen_until_stopped()
+
+    def listen_until_stopped(self) -> None:
+        """As ``run``, for a thread that handles no signals."""
+        node, _ = Node.objects.get_or_create(name=self.switch.name)
+        failures = 0
+        while not self.stopping.is_set():
+            try:
+                with self.switch.connect() as line:
+                    failures = 0
+                    self._listen(node, line)
+            except EslError as error:
+                pause = PAUSES[min(failures, len(PAUSES) - 1)]
+                failures += 1
+                level = logging.ERROR if isinstance(error, AuthenticationFailed) else logging.WARNING
+                log.log(level, "Switch %s: %s; again in %s s.", node.name, error, pause)
+                self._lost(node)
+                self.stopping.wait(pause)
+            except db.OperationalError as error:
+                log.error("The database does not answer (%s); again in 1 s.", error)
+                db.connections.close_all()
+                self.stopping.wait(1.0)
+        self._lost(node)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+    def _listen(self, node: Node, line: Line) -> None:
+        line.subscribe(events.SUBSCRIPTION)  # from here on events are buffered; what they tell is applied last
+        node.refresh_from_db()
+        reconciler = Reconciler(node, line)
+        reconciler.end_lost_cores()
+        agents.set_registrations(line.registrations(), clock.now())
+        reconciler.step(force=True)
+        self._found(node, line)
+        while not self.stopping.is_set():
+            event = line.receive(QUIET)
+            if event is not None:
+                self._apply(event, node, line)
+            if time.monotonic() - self.seen >= SEEN_EVERY:
+                self._note_heard(node)
+            reconciler.step()
+
+    def _apply(self, event: events.SwitchEvent, node: Node, line: Line) -> None:
+        match event:
+            case events.Registered():
+                agents.set_registered(event.user, True, event.at)
+            case events.Unregistered():
+                agents.set_registered(event.user, False, event.at)
+            case _:
+                self._hang_up(calls.apply(event, node), line)
+
+    def _hang_up(self, kills: Iterable[Kill], line: Line) -> None:
+        for kill in kills:
+            line.kill(kill.leg, kill.cause)
+
+    def _found(self, node: Node, line: Line) -> None:
+        now = clock.now()
+        Node.objects.filter(pk=node.pk).update(
+            connected=True, core_uuid=line.core_uuid, connected_at=now, last_event_at=now, blocked_until=None, block_step=0, blocked_reason=""
+        )
+        node.refresh_from_db()
+        log.info("Listening to switch %s, core %s.", node.name, line.core_uuid)
+        verbs.wake()
+
+    def _lost(self, node: Node) -> None:
+        try:
+            Node.objects.filter(pk=node.pk).update(connected=False)
+        except db.Error as error:
+            log.error("The loss of switch %s could not be noted: %s", node.name, error)
+
+    def _note_heard(self, node: Node) -> None:
+        self.seen = time.monotonic()
+        node.last_event_at = clock.now()
+        Node.objects.filter(pk=node.pk).update(last_event_at=node.last_event_at)
