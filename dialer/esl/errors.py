@@ -15,6 +15,10 @@ class AuthenticationFailed(EslError):
     """The switch refused the password."""
 
 
+class CommandRefused(EslError):
+    """The switch answered ``-ERR`` to a command that sets up the connection."""
+
+
 class Timeout(EslError):
     """No reply came in time; the connection is closed, since a late reply would be taken for the next one's."""
 

@@ -200,7 +200,7 @@ def _parse_event_plain(data: bytes) -> Event:
     # Values are decoded only after the block is cut into headers, so that an encoded newline forges none.
     head, _, rest = data.partition(b"\n\n")
     lines = head.decode("utf-8", "replace").rstrip("\n").split("\n")
-    raw = _parse_headers(line for line in lines if not line.lower().startswith("content-length:"))
+    raw = _parse_headers(line for line in lines if line and not line.lower().startswith("content-length:"))
     length = _content_length(lines[-1])  # the body's own; an earlier one is a header that somebody put on the event
     if len(rest) < length:
         raise ProtocolError(f"An event announces a body of {length} bytes and brings {len(rest)}.")
@@ -236,7 +236,7 @@ def _json_text(value: object) -> str:
 
 
 class CommandDecoder:
-    """Turn what a client sends into commands, as the switch reads them: CR LF ends a line too, blank ones are skipped."""
+    """Turn what a client sends into commands as the switch reads them: CR LF ends a line too, blank ones do nothing."""
 
     def __init__(self, max_head: int = MAX_COMMAND, max_body: int = MAX_BODY) -> None:
         self._blocks = _Blocks(rb"\r?\n\r?\n", max_head, max_body)
