@@ -84,7 +84,35 @@ class Services:
         return f"unix://{self.folder / 'run' / 'redis.sock'}?db=0"
 
     @property
-    def celery_url(redis_url: str) -> str:
+    def celery_url(self) -> str:
+        """For Celery."""
+        return celery_url(self.redis_url)
+
+    def environ(self) -> dict[str, str]:
+        """Return what lets a child process use this pair."""
+        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+
+    def stop(self) -> None:
+        """Let go. If nobody else uses the pair, return once it has ended."""
+        if self.users_lock is None:
+            return
+        self.users_lock.close()
+        self.users_lock = None
+        _held.pop(self.folder, None)
+        since = time.monotonic()
+        while not _is_free(self.folder / "keeper.lock") and time.monotonic() < since + STOP_SECONDS:
+            # The keeper looks several times a second, and has users.lock for itself while it stops the servers.
+            # If it can still be shared after a second, others use the pair.
+            shared = _is_free(self.folder / "users.lock")
+            if shared and time.monotonic() > since + 5 * POLL_SECONDS:
+                return
+            time.sleep(0.05)
+
+
+_held: dict[Path, Services] = {}
+
+
+def celery_url(redis_url: str) -> str:
     """Return how Celery writes an address of Redis: it has its own scheme for a unix socket."""
     if not redis_url.startswith("unix://"):
         return redis_url
