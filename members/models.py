@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -49,6 +50,18 @@ END_CAUSES = ("MAX_TRY_COUNT", "MEMBER_EXPIRED", "NO_COMMUNICATIONS", "MANAGER_R
 
 
 class MemberQuerySet(models.QuerySet["Member"]):
+    def visible(self) -> MemberQuerySet:
+        """Those that lists show: one who was deleted after he had been called is kept, and hidden."""
+        return self.filter(hidden=False)
+
+    def resettable(self, now: datetime, *, include_successful: bool = False) -> MemberQuerySet:
+        """The ended who may be called again: not expired, and with a number that no result or person has stopped."""
+        startable = Communication.objects.filter(member=OuterRef("pk"), stopped__in=["", StopReason.CAUSE])
+        found = self.visible().filter(
+            Exists(startable), Q(expire_at__isnull=True) | Q(expire_at__gt=now), state=MemberState.ENDED
+        )
+        return found if include_successful else found.filter(success=False)
+
     def search(self, text: str) -> MemberQuerySet:
         """Find by the beginnings of name words, by the first or last digits of a number, or by exact external id.
 
@@ -69,7 +82,8 @@ class MemberQuerySet(models.QuerySet["Member"]):
                 params=[" & ".join(f"'{word}':*" for word in words)],
             ).values("pk")
         # A union, since an OR across tables would scan them.
-        return self.filter(pk__in=found.union(self.model.objects.filter(external_id=text.strip()).values("pk"), all=True))
+        with_external_id = self.model.objects.filter(external_id=text.strip()).values("pk")
+        return self.filter(pk__in=found.union(with_external_id, all=True))
 
 
 class Member(models.Model):

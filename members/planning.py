@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import connection, transaction
 
 from campaigns.models import Campaign
 from dialer import clock, locks, verbs
 from members.models import Communication, Member
+
+T = TypeVar("T")
 
 BATCH = 5000
 """Rows that one statement changes at most where a whole list is planned anew."""
@@ -80,7 +83,7 @@ _RESOLVE = f"""
 UPDATE members_communication AS c SET route_id = found.route
 FROM (SELECT c.id, {_ROUTE_OF_C} AS route FROM members_communication AS c WHERE c.id = ANY(%(ids)s)) AS found
 WHERE c.id = found.id AND c.route_id IS DISTINCT FROM found.route
-"""
+"""  # noqa: S608
 
 # Whose route is another now, or leads through another gateway than the one planned.
 _CHANGED = f"""
@@ -94,7 +97,7 @@ JOIN members_member AS m ON m.id = c.member_id
 LEFT JOIN campaigns_route AS r ON r.id = c.route
 WHERE c.route_id IS DISTINCT FROM c.route
    OR (m.next_communication_id = c.id AND m.next_gateway_id IS DISTINCT FROM r.gateway_id)
-"""
+"""  # noqa: S608
 
 _UPTO = """
 SELECT max(digits) FROM (
@@ -153,7 +156,7 @@ def plan_those_with(digits: Iterable[str], campaign_id: int | None = None) -> No
         plan(batch)
 
 
-def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Cut a long list of ids into those that one statement takes."""
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut a long list into those that one statement takes."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

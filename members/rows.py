@@ -10,18 +10,26 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytz
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from campaigns import hours
 from campaigns.fields import variable_faults
 from members import numbers
 
-FIELDS = ("name", "priority", "timezone", "expire", "variables", "external_id", "communications")
+OWN_FIELDS = {
+    "name": "name",
+    "priority": "priority",
+    "timezone": "time_zone",
+    "expire": "expire_at",
+    "variables": "variables",
+    "external_id": "external_id",
+}
+"""What a row says of the subscriber himself, and the field of the model that keeps it."""
+FIELDS = (*OWN_FIELDS, "communications")
 NUMBER_FIELDS = ("number", "priority", "description")
 LARGEST = 2**31 - 1
 """Of the integers that a priority may be."""
@@ -81,16 +89,16 @@ def read(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[Row,
     otherwise refused variables that an administrator allowed.
     """
     reader = _Reader(raw, FIELDS)
-    row = Row(
-        name=reader.text("name", 200),
-        priority=reader.integer("priority"),
-        time_zone=reader.zone("timezone"),
-        expire_at=reader.instant("expire", zone),
-        variables=reader.variables("variables", allowed),
-        external_id=reader.text("external_id", 100) or None,
-        numbers=reader.numbers("communications"),
-    )
+    row = replace(reader.row(zone, allowed), numbers=reader.numbers("communications"))
     return row, reader.faults
+
+
+def read_changes(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[dict[str, Any], Faults]:
+    """Read those fields of a row that are given, but no numbers; return the values by the model's names, and faults."""
+    reader = _Reader(raw, tuple(OWN_FIELDS))
+    row = reader.row(zone, allowed)
+    given = [OWN_FIELDS[name] for name in reader.raw if name in OWN_FIELDS]
+    return {name: getattr(row, name) for name in given}, reader.faults
 
 
 def read_number(raw: object, path: str = "") -> tuple[Number | None, Faults]:
@@ -108,7 +116,9 @@ def read_number(raw: object, path: str = "") -> tuple[Number | None, Faults]:
     return Number(typed, cleaned.dial, cleaned.digits, priority, description, path + "number"), reader.faults
 
 
-def read_all(raws: Sequence[object], *, zone: str, allowed: Collection[str] = ()) -> tuple[list[Row], dict[int, Faults]]:
+def read_all(
+    raws: Sequence[object], *, zone: str, allowed: Collection[str] = ()
+) -> tuple[list[Row], dict[int, Faults]]:
     """Read rows that come together; return them, and their faults by place, what two rows share among them."""
     rows: list[Row] = []
     faults: dict[int, Faults] = defaultdict(dict)
@@ -143,6 +153,16 @@ class _Reader:
 
     def fault(self, name: str, told: str) -> None:
         self.faults.setdefault(self.path + name, []).append(told)
+
+    def row(self, zone: str, allowed: Collection[str]) -> Row:
+        return Row(
+            name=self.text("name", 200),
+            priority=self.integer("priority"),
+            time_zone=self.zone("timezone"),
+            expire_at=self.instant("expire", zone),
+            variables=self.variables("variables", allowed),
+            external_id=self.text("external_id", 100) or None,
+        )
 
     def text(self, name: str, length: int) -> str:
         value = self.raw.get(name)
@@ -191,10 +211,11 @@ class _Reader:
                     raise ValueError
                 value = datetime.fromisoformat(text)
             except ValueError:
-                self.fault(name, f"“{text}” is not a date with a time. Write it as 2026-12-31 18:00 or 2026-12-31T18:00+02:00.")
+                example = "2026-12-31 18:00 or 2026-12-31T18:00+02:00"
+                self.fault(name, f"“{text}” is not a date with a time. Write it as {example}.")
                 return None
         try:
-            return value.astimezone(UTC) if value.tzinfo else hours.instant(zone, value)
+            return value.astimezone(UTC) if value.tzinfo else _instant(zone, value)
         except (ValueError, OverflowError):
             self.fault(name, f"{value} is beyond what a calendar knows.")
             return None
@@ -226,6 +247,11 @@ class _Reader:
             elif number:
                 found[number.digits] = number
         return tuple(found.values())
+
+
+def _instant(zone: str, wall_clock: datetime) -> datetime:
+    local: datetime = pytz.timezone(zone).localize(wall_clock, is_dst=False)
+    return local.astimezone(UTC)
 
 
 def _kind(value: object) -> str:
