@@ -89,6 +89,8 @@ def read(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[Row,
     otherwise refused variables that an administrator allowed.
     """
     reader = _Reader(raw, FIELDS)
+    if not isinstance(raw, Mapping):
+        return Row(), reader.faults
     row = replace(reader.row(zone, allowed), numbers=reader.numbers("communications"))
     return row, reader.faults
 
@@ -104,6 +106,8 @@ def read_changes(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tu
 def read_number(raw: object, path: str = "") -> tuple[Number | None, Faults]:
     """Read one entry of ``communications``; ``None`` for it when its number is at fault."""
     reader = _Reader(raw, NUMBER_FIELDS, path)
+    if not isinstance(raw, Mapping):
+        return None, reader.faults
     priority, description = reader.integer("priority"), reader.text("description", 120)
     typed = reader.text("number", numbers.MAX_TYPED)
     if path + "number" in reader.faults:
