@@ -1,6 +1,6 @@
 """What the apps may ask of the engine, by name: they never import it.
 
-``wake`` and ``replan_soon`` send tasks once the transaction has committed; the others call what the engine
+``wake``, ``send`` and ``replan_soon`` send tasks once the transaction has committed; the others call what the engine
 registered when Django started.
 """
 
@@ -91,16 +91,21 @@ def wake_in(seconds: float) -> None:
         log.warning("The broker did not take a timer (%s); beat will.", error)
 
 
+def send(task: str, *args: Any, queue: str = "default") -> None:
+    """Send a task after commit. A broker that is down is logged: a sweep does the same work later."""
+
+    def deliver() -> None:
+        try:
+            current_app.send_task(task, args=args, queue=queue, retry=False)
+        except Exception:
+            log.exception("The broker did not take %s.", task)
+
+    transaction.on_commit(deliver, robust=True)
+
+
 def replan_soon(campaign_id: int | None = None) -> None:
     """Have the numbers of a campaign (or of all) resolved against the routes again, in the background, after commit."""
-
-    def send() -> None:
-        try:
-            current_app.send_task("dialer.engine.tasks.replan", kwargs={"campaign_id": campaign_id}, retry=False)
-        except Exception:
-            log.exception("A replan could not be sent; the next sweep of the engine does it.")
-
-    transaction.on_commit(send, robust=True)
+    send("dialer.engine.tasks.replan", campaign_id)
 
 
 def report_result(

@@ -9,7 +9,7 @@ ended or never to have been.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,9 +23,9 @@ from django.db.models import Q
 from agents import actions as agents
 from agents.models import Operator
 from campaigns import actions as campaigns
-from campaigns.models import Campaign
+from campaigns.models import Campaign, ConnectOrder
 from dialer import clock, verbs
-from dialer.engine import policy
+from dialer.engine import dispatch, nodes, policy, results
 from dialer.errors import Refused
 from dialer.models import Attempt, KillReason, Node, Outcome, Repair, ResultState
 from dialer.switch import events
@@ -33,15 +33,19 @@ from members import actions as members
 from members.models import Communication, Member
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 log = logging.getLogger(__name__)
 
+ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
+"""An operator's phone that the switch does not know where to find."""
 REFUSALS = frozenset(
     {"INVALID_GATEWAY", "INVALID_PROFILE", "CHAN_NOT_IMPLEMENTED", "SYSTEM_SHUTDOWN", "DESTINATION_OUT_OF_ORDER", "USAGE"}
 )
 """Errors of a job without a channel by which the switch, not a person's phone, refused the call."""
-GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
+GATEWAY_ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
+"""An operator's phone that the switch does not know where to find."""
+REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
 """Of these the gateway is the culprit; of the other refusals, the node."""
 
 
@@ -266,11 +270,183 @@ def end_if_over(rows: Held) -> bool:
         return False
     if attempt.subscriber_created_at is not None and attempt.subscriber_ended_at is None:
         return False
-    told = attempt.operator_cause if attempt.operator_answered_at and attempt.subscriber_created_at is None else ""
-    return end(rows, refused=told in REFUSALS)
+    refused = (
+        attempt.subscriber_created_at is None
+        and attempt.operator_answered_at is not None
+        and attempt.operator_cause in REFUSALS
+    )
+    return end(rows, refused=refused)
 
 
-def withdraw(attempt_id: int, *, by: AbstractBaseUser | None = None, person: bool = False) -> bool:
+def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
+    """End a live attempt, once: decide by the rules, and let the operator and the subscriber go.
+
+    ``refused``: the switch or a gateway did not take the call; it gets none for a while. ``lost``: we failed.
+    """
+    attempt, operator, member = rows.attempt, rows.operator, rows.member
+    if not rows.live:
+        return False
+    now = clock.now()
+    ended_at = max(filter(None, (attempt.operator_ended_at, attempt.subscriber_ended_at)), default=now)
+    campaign = Campaign.objects.prefetch_related("causes").get(pk=attempt.campaign_id)
+    decision = policy.decide_end(
+        _attempt_facts(attempt, ended_at, refused=refused, lost=lost), member_facts(rows), rules_of(campaign), now
+    )
+    stored = attempt.result_state == ResultState.STORED
+    awaits = decision.outcome == Outcome.AWAITING_RESULT
+    if awaits and not stored:
+        attempt.result_state, attempt.result_deadline = ResultState.AWAITED, decision.result_deadline
+    attempt.cause = decision.cause[:64]
+    attempt.outcome = decision.outcome
+    attempt.counted = decision.counted
+    attempt.ended_at = ended_at
+    rows.changed |= {"cause", "outcome", "counted", "ended_at", "result_state", "result_deadline"}
+    rows.save()
+    _release_operator(rows, campaign, awaits=awaits and not stored, ended_by_others=refused or lost, now=now)
+    members.let_go(
+        member.pk,
+        attempt.pk,
+        now=now,
+        communication_id=attempt.communication_id,
+        tried=attempt.subscriber_created_at is not None,
+        counted=decision.counted,
+        minus_in_row=decision.minus_in_row,
+        stop_number_cause=decision.stop_number_cause,
+        end_cause=decision.end_cause,
+        success=decision.success,
+        not_before=decision.not_before,
+        await_result=awaits,
+    )
+    if awaits and stored:
+        results.apply_stored(rows, campaign)
+    # After commit: gateways are locked before operators everywhere.
+    if refused:
+        transaction.on_commit(lambda: _block_the_culprit(attempt, now), robust=True)
+    elif attempt.subscriber_ringing_at or attempt.subscriber_answered_at:
+        transaction.on_commit(lambda: _unblock(attempt), robust=True)
+    verbs.wake()
+    log.info(
+        "attempt ended",
+        extra={
+            "attempt": attempt.pk,
+            "campaign": attempt.campaign_id,
+            "call_uuid": str(attempt.subscriber_uuid),
+            "cause": attempt.cause,
+            "outcome": attempt.outcome,
+        },
+    )
+    return True
+
+
+def _attempt_facts(attempt: Attempt, ended_at: datetime, *, refused: bool, lost: bool) -> policy.AttemptFacts:
+    return policy.AttemptFacts(
+        operator_cause=attempt.operator_cause,
+        subscriber_cause=attempt.subscriber_cause,
+        subscriber_created=attempt.subscriber_created_at is not None,
+        subscriber_answered=attempt.subscriber_answered_at is not None,
+        bridged=attempt.bridged_at is not None,
+        talk_seconds=attempt.talk_seconds,
+        subscriber_ended_at=attempt.subscriber_ended_at,
+        ended_at=ended_at,
+        operator_left=_operator_left(attempt),
+        killed_by_person=attempt.kill_reason == KillReason.PERSON,
+        withdrawn=attempt.sending_at is None,
+        refused=refused,
+        lost=lost,
+        subscriber_first=attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST,
+    )
+
+
+def _operator_left(attempt: Attempt) -> bool:
+    """Tell whether the operator's leg ended by itself while the subscriber's phone rang."""
+    return (
+        attempt.operator_answered_at is not None
+        and attempt.bridged_at is None
+        and attempt.kill_reason == KillReason.NONE
+        and attempt.subscriber_cause == "ORIGINATOR_CANCEL"
+        and attempt.operator_cause != "ORIGINATOR_CANCEL"
+    )
+
+
+def member_facts(rows: Held) -> policy.MemberFacts:
+    member = rows.member
+    return policy.MemberFacts(
+        counted=member.counted,
+        minus_in_row=member.minus_in_row,
+        extra_attempts=member.extra_attempts,
+        active_numbers=sum(not number.stopped for number in rows.numbers),
+        expire_at=member.expire_at,
+        end_requested=member.end_requested,
+    )
+
+
+def rules_of(campaign: Campaign) -> policy.Rules:
+    """Return a campaign's rules of ends; its causes must be prefetched, or cost a query."""
+    return policy.Rules(
+        retry_wait=campaign.retry_wait,
+        max_retries=campaign.max_retries,
+        min_duration=campaign.min_duration,
+        wait_for_result=campaign.wait_for_result,
+        wrap_up_time=campaign.wrap_up_time,
+        minus_limit=campaign.minus_limit,
+        error_stops_number_only=campaign.error_stops_number_only,
+        treatments={rule.cause: rule.treatment for rule in campaign.causes.all()},
+    )
+
+
+def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_others: bool, now: datetime) -> None:
+    attempt, operator = rows.attempt, rows.operator
+    at = attempt.operator_ended_at or attempt.ended_at or now
+    decision = policy.decide_operator(
+        policy.OperatorFacts(
+            wrap_up_time=operator.wrap_up_time,
+            max_no_answer=operator.max_no_answer,
+            busy_delay=operator.busy_delay,
+            reject_delay=operator.reject_delay,
+            no_answer_delay=operator.no_answer_delay,
+            no_answer_count=operator.no_answer_count,
+            answered=attempt.operator_answered_at is not None,
+            bridged=attempt.bridged_at is not None,
+            cause=attempt.operator_cause,
+            ended_at=at,
+            left=_operator_left(attempt),
+            ended_by_others=ended_by_others or attempt.kill_reason != KillReason.NONE or attempt.sending_at is None,
+            hold_until=attempt.result_deadline if awaits and campaign.wrap_up_until_result else None,
+        )
+    )
+    agents.release(
+        operator.pk,
+        attempt.pk,
+        now=now,
+        at=at,
+        state=decision.state,
+        wrap_up_until=decision.wrap_up_until,
+        ready_at=decision.ready_at,
+        no_answer_count=decision.no_answer_count,
+        forced_break=decision.forced_break,
+        bridged=attempt.bridged_at is not None,
+        talk_seconds=attempt.talk_seconds,
+    )
+    if attempt.operator_cause in ABSENT and not attempt.operator_answered_at:
+        # The switch knows better than our books: he gets no calls until he registers again.
+        agents.set_registered(operator.extension, False, at)
+
+
+def _block_the_culprit(attempt: Attempt, now: datetime) -> None:
+    reason = attempt.operator_cause or "refused"
+    if reason in GATEWAY_REFUSALS:
+        campaigns.block_gateway(attempt.gateway_id, reason, now)
+    elif attempt.node is not None:
+        nodes.block(attempt.node, reason, now)
+
+
+def _unblock(attempt: Attempt) -> None:
+    campaigns.unblock_gateway(attempt.gateway_id)
+    if attempt.node_id is not None:
+        nodes.unblock(attempt.node_id)
+
+
+def withdraw(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None, person: bool = False) -> bool:
     """End an attempt that was reserved and not sent; ``False`` when it was sent meanwhile, or has ended."""
     with held(attempt_id) as rows:
         if rows is None or not rows.live or rows.attempt.sending_at is not None:
@@ -289,8 +465,8 @@ def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
         if rows is None or not rows.live:
             return False
         attempt = rows.attempt
-        known = [attempt.sending_at, attempt.operator_answered_at, attempt.subscriber_created_at, attempt.bridged_at]
-        ended = max([instant for instant in (*known, at) if instant is not None], default=clock.now())
+        known = (attempt.sending_at, attempt.operator_answered_at, attempt.subscriber_created_at, attempt.bridged_at, at)
+        ended = max(filter(None, known), default=clock.now())
         if attempt.bridged_at:
             rows.set_once("talk_ended_at", attempt.subscriber_ended_at or attempt.operator_ended_at or ended)
         rows.set_once("operator_ended_at", ended)
@@ -307,3 +483,62 @@ def not_sent(attempt_id: int, reason: str, *, refused: bool) -> bool:
             return False
         rows.set_once("operator_cause", reason[:64])
         return end(rows, refused=refused, lost=not refused)
+
+
+# --- what people ask --------------------------------------------------------------------------------------------
+
+
+def hang_up(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None) -> None:
+    """End a live call on a person's request: withdrawn when it was not sent yet, else its legs are hung up.
+
+    Raises ``Refused`` (ENDED) when it is over.
+    """
+    if withdraw(attempt_id, by=by, person=True):
+        return
+    with held(attempt_id) as rows:
+        if rows is None or not rows.live:
+            raise Refused("ENDED", "This call is over.")
+        rows.set_once("kill_reason", KillReason.PERSON)
+        rows.set_once("kill_sent_at", clock.now())
+        rows.set_once("killed_by", by)
+    verbs.send("dialer.engine.tasks.hang_up", attempt_id)
+
+
+def withdraw_unsent(*, campaign_id: int | None = None, operator_id: int | None = None) -> int:
+    """End the attempts of a campaign or operator that are reserved and not yet sent; return how many."""
+    found = Attempt.objects.live().filter(sending_at__isnull=True).order_by("operator_id")
+    if campaign_id is not None:
+        found = found.filter(campaign=campaign_id)
+    if operator_id is not None:
+        found = found.filter(operator=operator_id)
+    return sum(withdraw(attempt_id) for attempt_id in list(found.values_list("pk", flat=True)))
+
+
+def withdraw_number(digits: Collection[str], *, campaign_id: int | None = None) -> int:
+    """End the attempts on these numbers whose subscriber's leg does not exist yet; return how many.
+
+    Takes the pass lock: until the caller's transaction ends no pass claims, so that what it writes holds for every
+    later claim. What was sent already is hung up; should the leg appear all the same, the listener hangs it up.
+    """
+    dispatch.lock_pass()
+    found = Attempt.objects.live().filter(digits__in=digits, subscriber_created_at__isnull=True).order_by("operator_id")
+    if campaign_id is not None:
+        found = found.filter(campaign=campaign_id)
+    ended = 0
+    for attempt_id in list(found.values_list("pk", flat=True)):
+        if withdraw(attempt_id):
+            ended += 1
+            continue
+        with held(attempt_id) as rows:
+            if rows is not None and rows.live and rows.attempt.subscriber_created_at is None:
+                rows.set_once("kill_reason", KillReason.WITHDRAWN)
+                rows.set_once("kill_sent_at", clock.now())
+                verbs.send("dialer.engine.tasks.hang_up", attempt_id)
+                ended += 1
+    return ended
+
+
+def legs_of(attempt_id: int) -> tuple[int | None, list[UUID]]:
+    """Return the node of a live attempt and its legs, the operator's first; no legs when it is over."""
+    found = Attempt.objects.live().filter(pk=attempt_id).values_list("node_id", "operator_uuid", "subscriber_uuid").first()
+    return (found[0], [found[1], found[2]]) if found else (None, [])

@@ -23,8 +23,8 @@ from campaigns import actions as campaigns_actions
 from campaigns import hours
 from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Completion, Gateway, Route
 from dialer import clock, verbs
-from dialer.engine import lanes, policy
-from dialer.models import Attempt, Node
+from dialer.engine import lanes, nodes, policy
+from dialer.models import Attempt
 from members import actions as members
 from members.models import HELD_STATES, Member, MemberState
 
@@ -69,10 +69,16 @@ def run_pass() -> PassReport:
     sweep(now)
     mind_states(now)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PASS_LOCK])
+        lock_pass()
         _forget_wake()
         return _claim(clock.now())
+
+
+def lock_pass() -> None:
+    """Take the lock of the pass until the transaction ends. Whatever else reserves, or must hold for every later
+    claim, takes it too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PASS_LOCK])
 
 
 def _forget_wake() -> None:
@@ -209,7 +215,7 @@ class _Room:
         capacities = {gateway.pk: gateway.capacity for gateway in gateways}
         used: Counter[int] = Counter()
         live_of: Counter[int] = Counter()
-        node_load = dict.fromkeys(Node.objects.filter(usable, enabled=True, connected=True).values_list("pk", flat=True), 0)
+        node_load = dict.fromkeys(nodes.usable(now), 0)
         for campaign, gateway, operator_gateway, node, count in (
             Attempt.objects.live()
             .order_by()

@@ -1,0 +1,199 @@
+"""Results of calls: taken, stored until the call ends, applied, timed out, or refused and kept all the same."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from agents import actions as agents
+from campaigns.models import Campaign
+from dialer import clock, verbs
+from dialer.engine import calls, policy
+from dialer.errors import Refused
+from dialer.models import Attempt, Outcome, ResultReport, ResultState
+from members import actions as members
+from members import numbers
+from members.models import Communication, Member
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+    from dialer.engine.calls import Held
+
+Verdict = ResultReport.Verdict
+
+
+def report_result(
+    campaign_id: int, member_id: int, body: dict[str, Any], *, by: AbstractBaseUser | AnonymousUser | None = None
+) -> dict[str, Any]:
+    """Take the result of a call that was reported for a subscriber; return what became of it.
+
+    During the call it is stored, after it applied at once; the same again acts once. Raises ``DoesNotExist`` for an
+    unknown campaign or subscriber, ``ValidationError`` with every fault by field, and ``Refused`` when no result is
+    awaited, another one was given, or it is about another attempt. What is refused is kept with its attempt.
+    """
+    campaign = Campaign.objects.get(pk=campaign_id)
+    member = Member.objects.get(pk=member_id, campaign=campaign, hidden=False)
+    if not isinstance(body, dict):
+        raise ValidationError({"success": ["The body is a JSON object with the field success."]})
+    result, faults = policy.read_result(body, lambda text: numbers.clean(text)[1])
+    if result is None:
+        raise ValidationError(faults)
+    attempt = _attempt_meant(member, result)
+    try:
+        if attempt is None:
+            raise Refused("NEVER_CONNECTED", "No call with this subscriber awaits a result.")
+        verdict = _take(attempt, campaign, result, body)
+    except Refused as refusal:
+        _keep(member, attempt, body, Verdict.REFUSED, refusal.message, by)
+        raise
+    _keep(member, attempt, body, verdict, "", by)
+    return {"attempt": attempt.pk, "result": verdict}
+
+
+def _attempt_meant(member: Member, result: policy.Result) -> Attempt | None:
+    """The attempt that a result is about: the one it names, else the one that holds him, else his last."""
+    his = Attempt.objects.filter(member=member)
+    if result.attempt is not None:
+        return his.filter(pk=result.attempt).first()
+    return his.filter(pk=member.current_attempt_id).first() or his.order_by("-pk").first()
+
+
+def _keep(
+    member: Member, attempt: Attempt | None, body: dict[str, Any], verdict: str, reason: str,
+    by: AbstractBaseUser | AnonymousUser | None,
+) -> None:  # fmt: skip
+    ResultReport.objects.create(
+        member=member, attempt=attempt, received_at=clock.now(), body=body, verdict=verdict, reason=reason[:300],
+        by_id=by.pk if by is not None else None,
+    )  # fmt: skip
+
+
+def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dict[str, Any]) -> str:
+    with calls.held(attempt.pk) as rows:
+        assert rows is not None
+        given = rows.attempt
+        said = {name: value for name, value in body.items() if name != "attempt"}
+        if given.result_state in (ResultState.STORED, ResultState.APPLIED):
+            if given.result == said:
+                return Verdict.REPEATED
+            raise Refused("ALREADY_GIVEN", "Another result of this call was given already.")
+        if given.result_state == ResultState.TIMED_OUT:
+            raise Refused("TIMED_OUT", "The time for a result of this call is over.")
+        if rows.member.current_attempt_id != given.pk:
+            raise Refused("NOT_AWAITED", "This is not the call whose result is awaited.")
+        if not campaign.wait_for_result and given.result_state != ResultState.AWAITED:
+            raise Refused("MODE_OFF", "This campaign does not wait for results.")
+        if given.bridged_at is None:
+            raise Refused("NOT_CONNECTED", "This call has not been connected.")
+        now = clock.now()
+        if given.result_deadline is not None and now > given.result_deadline:
+            raise Refused("TIMED_OUT", "The time for a result of this call is over.")
+        _check_next(rows, result)
+        given.result, given.result_at, given.comment = said, now, result.comment
+        rows.changed |= {"result", "result_at", "comment", "result_state"}
+        if rows.live:
+            given.result_state = ResultState.STORED
+            return Verdict.STORED
+        given.result_state = ResultState.APPLIED
+        rows.save()
+        _apply(rows, campaign, result, now)
+        return Verdict.APPLIED
+
+
+def _check_next(rows: Held, result: policy.Result) -> None:
+    """Refuse a next number that belongs to another subscriber of the campaign."""
+    if result.success or result.next_communication is None:
+        return
+    digits = numbers.clean(result.next_communication)[1]
+    other = Communication.objects.filter(campaign=rows.member.campaign_id, digits=digits).exclude(member=rows.member)
+    if other.exists():
+        raise Refused("NUMBER_TAKEN", f"next_communication: {result.next_communication} belongs to another subscriber.")
+
+
+def apply_stored(rows: Held, campaign: Campaign) -> None:
+    """Apply the result that was stored during the call, which has just ended."""
+    result, faults = policy.read_result(rows.attempt.result or {}, lambda text: numbers.clean(text)[1])
+    if result is None:
+        raise ValueError(f"A stored result is not valid: {faults}")
+    rows.attempt.result_state = ResultState.APPLIED
+    rows.changed.add("result_state")
+    rows.member.refresh_from_db()
+    _apply(rows, campaign, result, rows.attempt.result_at or clock.now())
+
+
+def _apply(rows: Held, campaign: Campaign, result: policy.Result, received: datetime) -> None:
+    now = clock.now()
+    following = numbers.clean(result.next_communication)[1] if result.next_communication else None
+    known = next((number for number in rows.numbers if number.digits == following), None)
+    stopped = [
+        number.pk
+        for number in rows.numbers
+        if (result.stop_all or number.digits in result.stop) and number.digits != following
+    ]
+    active = {number.pk for number in rows.numbers if not number.stopped} - set(stopped)
+    decision = policy.decide_result(
+        result,
+        calls.member_facts(rows),
+        calls.rules_of(campaign),
+        active_after=len(active) + (following is not None and (known is None or known.pk not in active)),
+        call_ended=rows.attempt.subscriber_ended_at or rows.attempt.ended_at or now,
+        received=received,
+    )
+    _settle(rows, decision)
+    on = not result.success
+    members.apply_result(
+        rows.member.pk,
+        rows.attempt.pk,
+        now=now,
+        reset_counters=on and result.reset,
+        stop_ids=stopped if on else [],
+        reactivate_id=known.pk if on and known else None,
+        new_number=result.next_communication if on and following and known is None else None,
+        request_next=on and following is not None,
+        extra_attempts=decision.extra_attempts,
+        end_cause=decision.end_cause,
+        success=decision.success,
+        not_before=decision.not_before,
+        counted=decision.counted,
+        minus_in_row=0,
+    )
+    agents.end_wrap_up_for(rows.attempt.pk, now) if campaign.wrap_up_until_result else None
+    verbs.wake()
+
+
+def _settle(rows: Held, decision: policy.ResultDecision) -> None:
+    """Write into the attempt what it finally meant."""
+    rows.attempt.outcome, rows.attempt.counted = Outcome(decision.outcome), decision.counted
+    rows.changed |= {"outcome", "counted"}
+    rows.save()
+
+
+def time_out(attempt_id: int) -> bool:
+    """Let a subscriber go whose result did not come in time; ``False`` when it came after all."""
+    with calls.held(attempt_id) as rows:
+        now = clock.now()
+        if rows is None or rows.attempt.result_state != ResultState.AWAITED:
+            return False
+        if rows.attempt.result_deadline is None or rows.attempt.result_deadline > now:
+            return False
+        campaign = Campaign.objects.prefetch_related("causes").get(pk=rows.attempt.campaign_id)
+        decision = policy.decide_no_result(
+            calls.member_facts(rows),
+            calls.rules_of(campaign),
+            call_ended=rows.attempt.subscriber_ended_at or rows.attempt.ended_at or now,
+            now=now,
+        )
+        rows.attempt.result_state = ResultState.TIMED_OUT
+        rows.changed.add("result_state")
+        _settle(rows, decision)
+        members.apply_result(
+            rows.member.pk, attempt_id, now=now, reset_counters=False, stop_ids=[], reactivate_id=None, new_number=None,
+            request_next=False, extra_attempts=0, end_cause=decision.end_cause, success=False,
+            not_before=decision.not_before, counted=decision.counted, minus_in_row=0,
+        )  # fmt: skip
+        verbs.wake()
+        return True
