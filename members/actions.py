@@ -215,7 +215,7 @@ def let_go(
     member = _held_by(member_id, attempt_id, MemberState.LIVE)
     if member is None:
         return False
-    number = Communication.objects.filter(pk=communication_id, member=member_id)
+    number = Communication.objects.filter(pk=communication_id or 0, member=member_id)
     if tried:
         number.update(tries=F("tries") + 1)
         _use_up(member, communication_id)
@@ -800,7 +800,7 @@ def add_do_not_call(
     now = clock.now()
     if expire_at and expire_at <= now:
         raise ValidationError({"expire_at": gettext("This instant has passed.")})
-    campaign_id = campaign and campaign.pk
+    campaign_id = campaign.pk if campaign else None
     entry, _ = DoNotCall.objects.update_or_create(
         digits=cleaned.digits,
         campaign=campaign,
@@ -816,7 +816,7 @@ def add_do_not_call(
 @transaction.atomic
 def remove_do_not_call(digits: str, campaign: Campaign | None = None, *, by: Person = None) -> bool:
     """Take a number off a do-not-call list and plan anew whoever has it; ``False`` when it was not listed there."""
-    campaign_id = campaign and campaign.pk
+    campaign_id = campaign.pk if campaign else None
     removed, _ = DoNotCall.objects.filter(digits=digits, campaign=campaign).delete()
     if removed:
         planning.plan_those_with([digits], campaign_id)

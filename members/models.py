@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVector
@@ -17,7 +17,7 @@ from campaigns.fields import VariablesField, check_time_zone
 from members import numbers
 
 if TYPE_CHECKING:
-    from django.db.models.manager import RelatedManager
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class MemberState(models.TextChoices):
@@ -70,6 +70,7 @@ class MemberQuerySet(models.QuerySet["Member"]):
         words = re.findall(r"\w+", text)
         if not words:
             return self
+        found: models.QuerySet[Any, Any]
         if digits := numbers.digits_of(text):
             found = (
                 Communication.objects.alias(reversed=Reverse("digits"))
@@ -177,8 +178,7 @@ class Member(models.Model):
                 name="member_ended_with_a_cause",
             ),
             models.CheckConstraint(
-                condition=~Q(state=MemberState.READY)
-                | Q(next_communication__isnull=False, next_gateway__isnull=False),
+                condition=~Q(state=MemberState.READY) | Q(next_communication__isnull=False, next_gateway__isnull=False),
                 name="member_ready_has_a_number",
             ),
             models.CheckConstraint(
@@ -253,9 +253,7 @@ class Communication(models.Model):
         _("stopped by"), max_length=6, choices=StopReason.choices, blank=True, default="", editable=False
     )
     stop_cause = models.CharField(max_length=64, blank=True, default="", editable=False)
-    route = models.ForeignKey(
-        "campaigns.Route", models.SET_NULL, null=True, editable=False, related_name="+"
-    )
+    route = models.ForeignKey("campaigns.Route", models.SET_NULL, null=True, editable=False, related_name="+")
 
     class Meta:
         verbose_name = _("number")
