@@ -99,10 +99,12 @@ def set_status(
     Operator.objects.filter(pk=operator_id, state=operator.state).update(**changes)
     verbs.wake()
     log.info(
-        "status of operator %s: %s → %s%s", operator_id, operator.status, chosen, " (after the call)" if
-        operator.state in BUSY_STATES and chosen != operator.status else "",
-        extra={"operator": operator_id, "status": chosen, "by": getattr(by, "pk", None), "reason": reason},
-    )  # fmt: skip
+        "Status %s chosen in state %s%s",
+        chosen.value,
+        operator.state,
+        f": {reason}" if reason else "",
+        extra={"operator": operator_id, "by": getattr(by, "pk", None)},
+    )
     operator.refresh_from_db()
     return operator
 
@@ -116,7 +118,8 @@ def ready(operator_id: int) -> Operator:
     operator = _lock(operator_id)
     now = clock.now()
     if operator.state == OperatorState.WRAP_UP:
-        _free(Operator.objects.filter(pk=operator_id, state=OperatorState.WRAP_UP), now=now, rests=False, idle_since=now)
+        wrapping = Operator.objects.filter(pk=operator_id, state=OperatorState.WRAP_UP)
+        _free(wrapping, now=now, rests=False, idle_since=now)
     elif operator.state == OperatorState.IDLE and operator.status in READY_STATUSES:
         Operator.objects.filter(pk=operator_id, state=OperatorState.IDLE).update(
             state=OperatorState.WAITING, state_since=now, idle_since=now

@@ -54,7 +54,13 @@ OPERATOR_EDGES: dict[OperatorState, frozenset[OperatorState]] = {
     OperatorState.IDLE: frozenset({OperatorState.WAITING}),
     OperatorState.WAITING: frozenset({OperatorState.IDLE, OperatorState.RESERVED}),
     OperatorState.RESERVED: frozenset(
-        {OperatorState.RECEIVING, OperatorState.IN_CALL, OperatorState.WRAP_UP, OperatorState.WAITING, OperatorState.IDLE}
+        {
+            OperatorState.RECEIVING,
+            OperatorState.IN_CALL,
+            OperatorState.WRAP_UP,
+            OperatorState.WAITING,
+            OperatorState.IDLE,
+        }
     ),
     OperatorState.RECEIVING: frozenset(
         {OperatorState.IN_CALL, OperatorState.WRAP_UP, OperatorState.WAITING, OperatorState.IDLE}
@@ -72,6 +78,12 @@ class ClaimCondition(NamedTuple):
     obstacle: Callable[[Operator], str]
 
 
+def _why_not_waiting(him: Operator) -> str:
+    """Tell the state of who does not wait; away and idle is one thing, told once by his status."""
+    away = him.status in AWAY_STATUSES and him.state == OperatorState.IDLE
+    return "" if away else str(him.get_state_display())
+
+
 def claim_conditions(now: datetime) -> dict[str, ClaimCondition]:
     """Return every condition on an operator that a claim at ``now`` has, but that a campaign has work for him."""
     return {
@@ -80,7 +92,7 @@ def claim_conditions(now: datetime) -> dict[str, ClaimCondition]:
             Q(status__in=READY_STATUSES),
             lambda him: gettext("forced break") if him.forced_break else str(him.get_status_display()),
         ),
-        "waiting": ClaimCondition(Q(state=OperatorState.WAITING), lambda him: str(him.get_state_display())),
+        "waiting": ClaimCondition(Q(state=OperatorState.WAITING), _why_not_waiting),
         "rested": ClaimCondition(
             Q(ready_at__isnull=True) | Q(ready_at__lte=now),
             lambda him: gettext("no calls before %s") % localize(localtime(him.ready_at)),
@@ -118,15 +130,17 @@ class Operator(models.Model):
 
     name = models.CharField(_("name"), max_length=120)
     user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="operator", verbose_name=_("user")
-    )
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="operator",
+        verbose_name=_("user"), help_text=_("His log-in, when he works through the desk."),
+    )  # fmt: skip
     extension = models.CharField(
         _("extension"), max_length=32, unique=True,
         validators=[RegexValidator(r"\A[A-Za-z0-9_.-]+\Z", _("Letters, digits, “_”, “.” and “-” only."))],
         help_text=_("The directory user of the switch that his phone registers as."),
     )  # fmt: skip
     contact = models.CharField(
-        _("outside number"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))],
+        _("outside number"), max_length=32, blank=True,
+        validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))],
         help_text=_("He is called here, through the gateway below, instead of at his extension."),
     )  # fmt: skip
     gateway = models.ForeignKey(
@@ -158,9 +172,7 @@ class Operator(models.Model):
     """No calls before this instant (busy, reject and no answer delays)."""
     wrap_up_until = models.DateTimeField(null=True, editable=False)
     no_answer_count = models.PositiveIntegerField(default=0, editable=False)
-    current_attempt = models.ForeignKey(
-        "dialer.Attempt", models.PROTECT, null=True, editable=False, related_name="+"
-    )
+    current_attempt = models.ForeignKey("dialer.Attempt", models.PROTECT, null=True, editable=False, related_name="+")
     last_attempt = models.ForeignKey("dialer.Attempt", models.SET_NULL, null=True, editable=False, related_name="+")
 
     registered = models.BooleanField(_("phone registered"), default=False, editable=False)
@@ -227,12 +239,10 @@ class Operator(models.Model):
 
     def obstacles(self) -> list[str]:
         """Tell why he gets no call now, in words; empty when he could. Only after ``with_obstacles``."""
-        told = [
-            condition.obstacle(self)
-            for name, condition in claim_conditions(clock.now()).items()
-            if not getattr(self, f"claim_{name}")
-        ]
-        return told if self.claim_serves else [*told, gettext("in no campaign that runs now")]
+        conditions = claim_conditions(clock.now())
+        told = [item.obstacle(self) for name, item in conditions.items() if not getattr(self, f"claim_{name}")]
+        serves: bool = getattr(self, "claim_serves")  # noqa: B009
+        return [*filter(None, told), *([] if serves else [gettext("in no campaign that runs now")])]
 
 
 class Tier(models.Model):

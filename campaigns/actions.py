@@ -171,11 +171,12 @@ def run(campaign_id: int, by: AbstractBaseUser | AnonymousUser | None = None) ->
     Raises ``Refused`` (NO_ROUTE) when no enabled route, its own or a common one, could dial for it.
     """
     answer = _run(campaign_id)
-    if answer is RunAnswer.NOTHING_TO_DIAL and Member.objects.filter(campaign=campaign_id, state__in=OPEN_STATES).exists():
-        # Somebody is left, but without a number that has a route: his routes may have changed a moment ago.
+    unplanned = Member.objects.filter(campaign=campaign_id, state__in=OPEN_STATES)
+    if answer is RunAnswer.NOTHING_TO_DIAL and unplanned.exists():
+        # Somebody is left, but without a number that has a route: the routes may have changed a moment ago.
         planning.resolve_routes(campaign_id=campaign_id)
         answer = _run(campaign_id)
-    log.info("RUN of campaign %s: %s", campaign_id, answer, extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
+    log.info("RUN: %s", answer, extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
     return answer
 
 
@@ -208,7 +209,7 @@ def stop(campaign_id: int, by: AbstractBaseUser | AnonymousUser | None = None) -
     if not _move(campaign_id, CampaignState.STOPPING):
         raise Refused("WRONG_STATE", gettext("“%(name)s” does not run.") % {"name": campaign})
     verbs.withdraw_unsent(campaign_id=campaign_id)
-    log.info("STOP of campaign %s", campaign_id, extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
+    log.info("STOP", extra={"campaign": campaign_id, "by": getattr(by, "pk", None)})
     return CampaignState.STOPPED if finish_stopping(campaign_id) else CampaignState.STOPPING
 
 
@@ -225,8 +226,10 @@ def fall_asleep(campaign_id: int, until: datetime) -> bool:
     """Let a running campaign sleep until a calendar opens; one that sleeps gets the new instant."""
     if not _lock_or_pass(campaign_id):
         return False
+    if _move(campaign_id, CampaignState.SLEEPING, sleeping_until=until):
+        return True
     sleeping = Campaign.objects.filter(pk=campaign_id, state=CampaignState.SLEEPING)
-    return _move(campaign_id, CampaignState.SLEEPING, sleeping_until=until) or bool(sleeping.update(sleeping_until=until))
+    return bool(sleeping.update(sleeping_until=until))
 
 
 @transaction.atomic
@@ -301,6 +304,21 @@ def _move(
 
 
 # --- gateways and routes ----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def update_gateway(gateway_id: int, **changes: Any) -> Gateway:
+    """Change settings of a gateway; live attempts keep the capacity they were decided by.
+
+    Raises ``ValidationError`` by field.
+    """
+    gateway = Gateway.objects.select_for_update(no_key=True).get(pk=gateway_id)
+    for name, value in changes.items():
+        setattr(gateway, name, value)
+    gateway.full_clean()
+    gateway.save(update_fields=list(changes))
+    verbs.wake()
+    return gateway
 
 
 def route_changed(campaign_id: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytz
@@ -42,15 +43,15 @@ def parse_ranges(text: str) -> list[tuple[int, int]]:
     """Read ``09:00-13:00, 14:00-18:00``; ``ValueError`` on what is no range, runs backwards or overlaps."""
     found = []
     for part in filter(None, (piece.strip() for piece in re.split(r"[,;]", text))):
-        start, dash, end = re.sub(r"\s*[-–—]\s*", "-", part).partition("-")
+        since, dash, until = re.sub(r"\s*[-–—]\s*", "-", part).partition("-")
         if not dash:
             raise ValueError(f"“{part}” is not a range. Write it as 09:00-13:00.")
-        found.append((parse_clock(start), parse_clock(end)))
+        found.append((parse_clock(since), parse_clock(until)))
     found.sort()
     for start, end in found:
         if start >= end:
             raise ValueError(f"{ranges_text([(start, end)])} ends before it starts.")
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in pairwise(found):
         if second[0] < first[1]:
             raise ValueError(f"{ranges_text([first])} and {ranges_text([second])} overlap.")
     return found
@@ -87,7 +88,7 @@ class MinuteFormField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+    def clean(self, value: Any) -> int | None:
         text = super().clean(value)
         if not text:
             return None
@@ -100,12 +101,12 @@ class MinuteFormField(forms.CharField):
 class MinuteField(models.PositiveSmallIntegerField):
     """A time of day in whole minutes since midnight; 1440 is 24:00, the end of the day."""
 
-    default_validators = [MinValueValidator(0), MaxValueValidator(hours.DAY)]
+    default_validators = [MinValueValidator(0), MaxValueValidator(hours.DAY)]  # noqa: RUF012
 
     def formfield(self, **kwargs: Any) -> Any:
         kwargs.pop("min_value", None)
         return models.Field.formfield(
-            self, form_class=MinuteFormField, widget=forms.TextInput(attrs={"placeholder": "09:00", "size": 6}),
+            self, form_class=MinuteFormField, widget=forms.TextInput(attrs={"placeholder": "hh:mm", "size": 6}),
             **{k: v for k, v in kwargs.items() if k != "widget"},
         )  # fmt: skip
 
@@ -119,7 +120,7 @@ class MinuteRangesFormField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
 
-    def clean(self, value: Any) -> list[tuple[int, int]]:  # type: ignore[override]
+    def clean(self, value: Any) -> list[tuple[int, int]]:
         try:
             return parse_ranges(super().clean(value))
         except ValueError as error:
@@ -202,8 +203,8 @@ class VariablesField(models.JSONField):
 
     def __init__(self, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> None:
         self.allow = tuple(allow)
+        kwargs["validators"] = [VariablesValidator(self.allow), *kwargs.get("validators", ())]
         super().__init__(*args, **kwargs)
-        self._validators = [VariablesValidator(self.allow), *self._validators]
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()

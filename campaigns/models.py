@@ -1,7 +1,8 @@
-"""Calendars, campaigns and their rules, gateways and routes: the fields, and what a database can hold of their rules."""
+"""Calendars, campaigns and their rules, gateways and routes: the fields, and what a database holds of their rules."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -22,7 +23,7 @@ from campaigns.fields import (
 )
 
 if TYPE_CHECKING:
-    from django.db.models.manager import RelatedManager
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class Weekday(models.IntegerChoices):
@@ -69,8 +70,12 @@ class Calendar(models.Model):
 
     def as_hours(self) -> hours.Hours:
         """Return the pure value that the rules are computed on. Two queries, or none where both sets are prefetched."""
+        return self.hours_of(self.ranges.all(), self.holidays.all())
+
+    def hours_of(self, ranges: Iterable[CalendarRange], holidays: Iterable[Holiday]) -> hours.Hours:
+        """Return what the calendar would be with these working hours and holidays."""
         weekly: dict[int, list[tuple[int, int]]] = {}
-        for item in self.ranges.all():
+        for item in ranges:
             weekly.setdefault(item.weekday, []).append((item.start, item.end))
         return hours.make(
             zone=self.time_zone,
@@ -79,7 +84,7 @@ class Calendar(models.Model):
             weekly=weekly,
             holidays=[
                 hours.Holiday(date=day.date, yearly=day.yearly, ranges=tuple((a, b) for a, b in day.hours))
-                for day in self.holidays.all()
+                for day in holidays
             ],
         )
 
@@ -274,8 +279,9 @@ class Campaign(models.Model):
         help_text=_("Off: an error cause ends the subscriber at once."),
     )  # fmt: skip
     minus_limit = models.PositiveIntegerField(
-        _("minus causes in a row"), default=20, help_text=_("After so many one is counted, so that a list can end. 0: never.")
-    )
+        _("minus causes in a row"), default=20,
+        help_text=_("After so many one is counted, so that a list can end. 0: never."),
+    )  # fmt: skip
     wrap_up_until_result = models.BooleanField(
         _("operator waits for the result"), default=False,
         help_text=_("The operator stays in wrap-up until the result is in or its time is over."),
@@ -348,8 +354,9 @@ class CauseRule(models.Model):
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="causes")
     cause = models.CharField(
-        _("cause"), max_length=64, validators=[RegexValidator(r"\A[A-Z][A-Z0-9_]*\Z", _("A hangup cause, as USER_BUSY."))]
-    )
+        _("cause"), max_length=64,
+        validators=[RegexValidator(r"\A[A-Z][A-Z0-9_]*\Z", _("A hangup cause, as USER_BUSY."))],
+    )  # fmt: skip
     treatment = models.CharField(_("treatment"), max_length=10, choices=Treatment.choices)
 
     class Meta:

@@ -1,0 +1,191 @@
+"""The ledger in the admin, for reading: attempts, switches, results as reported, repairs."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Max, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.formats import localize
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from dialer import clock
+from dialer.admin_tools import ReadOnlyAdmin, badge
+from dialer.models import Attempt, Node, Outcome, Repair, ResultReport
+from members.models import Member
+
+admin.site.site_header = _("Progressive dialer")
+admin.site.site_title = _("Progressive dialer")
+admin.site.index_title = _("Set-up")
+
+CSS = {"all": ["admin/css/dialer.css"]}
+
+RECENT = 100_000
+"""Newest rows that a filter without an index looks through."""
+
+OUTCOME_TONES = {
+    Outcome.SUCCESS: "good",
+    Outcome.AWAITING_RESULT: "busy",
+    Outcome.ERROR: "bad",
+    Outcome.ABANDONED: "bad",
+}
+
+
+class LiveFilter(admin.SimpleListFilter):
+    title = _("live")
+    parameter_name = "live"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Live")), ("0", _("Ended"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() in ("0", "1"):
+            return queryset.filter(ended_at__isnull=self.value() == "1")
+        return queryset
+
+
+class RecentOutcomeFilter(admin.SimpleListFilter):
+    """An outcome among the newest attempts: no index knows outcomes, and none is worth its writes."""
+
+    title = _("outcome (of the newest 100,000)")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Outcome.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in Outcome.values:
+            return queryset
+        newest = Attempt.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        return queryset.filter(pk__gt=newest - RECENT, outcome=self.value())
+
+
+class RepairInline(admin.TabularInline):
+    model = Repair
+    fields = readonly_fields = ("at", "kind", "detail")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ResultReportInline(admin.TabularInline):
+    model = ResultReport
+    fields = readonly_fields = ("received_at", "verdict", "reason", "body", "by")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "reserved_at", "campaign", "member", "digits", "operator", "gateway", "stage", "talk", "cause",
+        "shown_outcome", "counted",
+    )  # fmt: skip
+    list_select_related = ("campaign", "member", "operator", "gateway")
+    list_filter = (LiveFilter, RecentOutcomeFilter, ("campaign", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("id",)
+    search_help_text = _("A number (its first or last digits), a name, an external id, or the UUID of a leg or job.")
+    sortable_by = ("id",)
+    ordering = ("-id",)
+    inlines = (ResultReportInline, RepairInline)
+    fieldsets = (
+        (None, {"fields": (
+            ("campaign", "connect_order"), ("member", "communication", "digits"), ("operator", "operator_gateway"),
+            ("gateway", "route", "node"),
+        )}),
+        (_("Outcome"), {"fields": (
+            ("stage", "shown_outcome", "counted"), ("cause", "operator_cause", "subscriber_cause"), "talk",
+            ("kill_reason", "kill_sent_at", "killed_by"),
+        )}),
+        (_("Result"), {"fields": (("result_state", "result_deadline", "result_at"), "result", "comment")}),
+        (_("Instants"), {"fields": (
+            ("operator_free_at", "member_due_at"), ("reserved_at", "sending_at"),
+            ("operator_ringing_at", "operator_answered_at", "operator_ended_at"),
+            ("subscriber_created_at", "subscriber_ringing_at", "subscriber_answered_at", "subscriber_ended_at"),
+            ("bridged_at", "talk_ended_at", "ended_at"),
+        )}),
+        (_("Decided by"), {"fields": (
+            ("limit_then", "capacity_then"), ("maximum_then", "counted_before"),
+            ("zones_then", "open_until", "expire_then"), ("operator_timeout", "subscriber_timeout"),
+            "variables", "variables_left_out",
+        )}),
+        (_("On the switch"), {"fields": (("operator_uuid", "subscriber_uuid"), ("job_uuid", "core_uuid"))}),
+    )  # fmt: skip
+    readonly_fields = ("stage", "talk", "shown_outcome")
+
+    class Media:
+        css = CSS
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
+    ) -> tuple[QuerySet[Attempt], bool]:
+        """Search by what an index knows: the subscriber, as his own list finds him, or a UUID of the call."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        try:
+            call = UUID(text)
+        except ValueError:
+            return queryset.filter(member__in=Member.objects.search(text).values("pk")), False
+        return queryset.filter(Q(operator_uuid=call) | Q(subscriber_uuid=call) | Q(job_uuid=call)), False
+
+    @admin.display(description=_("stage"))
+    def stage(self, attempt: Attempt) -> str:
+        return attempt.stage
+
+    @admin.display(description=_("talk"))
+    def talk(self, attempt: Attempt) -> str:
+        return gettext("%.1f s") % attempt.talk_seconds if attempt.bridged_at else "–"
+
+    @admin.display(description=_("outcome"))
+    def shown_outcome(self, attempt: Attempt) -> SafeString | str:
+        if not attempt.outcome:
+            return "–"
+        return badge(attempt.get_outcome_display(), OUTCOME_TONES.get(Outcome(attempt.outcome), "calm"))
+
+
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin):
+    list_display = ("name", "health", "core_uuid", "connected_at", "last_event_at")
+    readonly_fields = ("health",)
+    fields = ("name", "health", "enabled", "core_uuid", "connected_at", "last_event_at")
+
+    class Media:
+        css = CSS
+
+    @admin.display(description=_("health"))
+    def health(self, node: Node) -> SafeString:
+        if not node.enabled:
+            return badge(gettext("off"), "calm")
+        if not node.connected:
+            return badge(gettext("not connected"), "bad")
+        if node.blocked_until and node.blocked_until > clock.now():
+            return badge(gettext("no calls until %s") % localize(localtime(node.blocked_until)), "bad")
+        return badge(gettext("in service"), "good")
+
+
+@admin.register(Repair)
+class RepairAdmin(ReadOnlyAdmin):
+    list_display = ("at", "kind", "attempt", "node", "detail")
+    list_select_related = ("attempt", "node")
+    list_display_links = ("at",)
+    ordering = ("-id",)
+    sortable_by = ()
+
+
+@admin.register(ResultReport)
+class ResultReportAdmin(ReadOnlyAdmin):
+    list_display = ("received_at", "member", "attempt", "verdict", "reason", "by")
+    list_select_related = ("member", "attempt", "by")
+    ordering = ("-id",)
+    sortable_by = ()
