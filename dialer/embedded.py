@@ -72,6 +72,8 @@ class Services:
     name: str
     folder: Path
     users_lock: IO[str] | None = field(default=None, repr=False)
+    keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    """Set where this process started it."""
 
     @property
     def database_url(self) -> str:
@@ -107,6 +109,8 @@ class Services:
             if shared and time.monotonic() > since + 5 * POLL_SECONDS:
                 return
             time.sleep(0.05)
+        if self.keeper is not None:
+            self.keeper.wait(STOP_SECONDS)
 
 
 _held: dict[Path, Services] = {}
@@ -171,17 +175,23 @@ def start(name: str = "main", *, throwaway: bool = False) -> Services:
     if throwaway:
         _sweep(place.parent)
     users_lock = _enter(place)
+    keeper = None
     try:
         with open(place / "start.lock", "w") as start_lock:
             # Whoever has it may look and start; a keeper inherits it and lets go when its servers answer.
             fcntl.flock(start_lock, fcntl.LOCK_EX)
             if _is_free(place / "keeper.lock"):
-                _spawn_keeper(place, throwaway, start_lock.fileno())
+                keeper = _spawn_keeper(place, throwaway, start_lock.fileno())
     except BaseException:
         users_lock.close()
         raise
-    _held[place] = Services(name, place, users_lock)
+    _held[place] = Services(name, place, users_lock, keeper)
     return _held[place]
+
+
+def held() -> list[Services]:
+    """Return the pairs that this process uses."""
+    return list(_held.values())
 
 
 def use() -> None:
@@ -247,10 +257,10 @@ def _sweep(base: Path) -> None:
             shutil.rmtree(marker.parent, ignore_errors=True)
 
 
-def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> None:
+def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> subprocess.Popen[bytes]:
     if throwaway:
         (place / "throwaway").touch()
-    with subprocess.Popen(
+    keeper = subprocess.Popen(
         # -I: the script's own folder must not shadow other modules.
         [sys.executable, "-I", __file__, str(place), "throwaway" if throwaway else "durable", str(start_lock)],
         pass_fds=[start_lock],
@@ -260,13 +270,14 @@ def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> None:
         # Ctrl-C is for the users; the keeper ends after them.
         start_new_session=True,
         cwd="/",
-    ) as keeper:
-        assert keeper.stdout is not None
+    )
+    assert keeper.stdout is not None
+    with keeper.stdout:
         said = keeper.stdout.read().decode(errors="replace").strip()
-        if said != "ready":
-            raise EmbeddedError(f"The embedded PostgreSQL and Redis did not start in {place}:\n{said}")
-        # It lives on without us, and is nobody's child to wait for.
-        keeper.returncode = 0
+    if said != "ready":
+        keeper.wait()
+        raise EmbeddedError(f"The embedded PostgreSQL and Redis did not start in {place}:\n{said}")
+    return keeper
 
 
 # What follows runs in the keeper alone.

@@ -87,6 +87,7 @@ except OSError as error:
 # Web
 
 PORT = number("PORT", 8000, 1, 65535)
+BIND_ADDRESS = text("BIND_ADDRESS", "127.0.0.1")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 if switch("HTTPS"):
@@ -201,6 +202,9 @@ SIMULATED = not text("FREESWITCH_URL")
 FREESWITCH_URL = text("FREESWITCH_URL") or text("SIMULATOR_URL")
 """Event sockets, ``esl://:password@host:8021``, several separated by commas. ``manage.py run`` and ``rehearse`` start
 the simulator and give its address to the other processes as SIMULATOR_URL."""
+# The same at each run: the ledger knows a switch by its address.
+SIMULATOR_PORT = number("SIMULATOR_PORT", 18021, 1, 65535)
+SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", str(BASE_DIR / "dialer" / "simulator" / "scenarios" / "demo.toml"))
 
 # Celery
 
