@@ -9,4 +9,14 @@ class DialerConfig(AppConfig):
 
     def ready(self) -> None:
         # The first makes shared tasks belong to our application in every process that has Django.
-        from dialer import celery, checks  # noqa: F401
+        from dialer import celery, checks, verbs  # noqa: F401
+        from dialer.engine import calls, results
+
+        verbs.register(
+            verbs.Engine(
+                report_result=results.report_result,
+                hang_up=calls.hang_up,
+                withdraw_unsent=calls.withdraw_unsent,
+                withdraw_number=calls.withdraw_number,
+            )
+        )

@@ -23,12 +23,13 @@ from django.db.models import Q
 from agents import actions as agents
 from agents.models import Operator
 from campaigns import actions as campaigns
+from campaigns.fields import allowed_variables
 from campaigns.models import Campaign, ConnectOrder
 from dialer import clock, verbs
 from dialer.engine import dispatch, nodes, policy, results
 from dialer.errors import Refused
 from dialer.models import Attempt, KillReason, Node, Outcome, Repair, ResultState
-from dialer.switch import events
+from dialer.switch import commands, events
 from members import actions as members
 from members.models import Communication, Member
 
@@ -40,21 +41,22 @@ log = logging.getLogger(__name__)
 ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
 """An operator's phone that the switch does not know where to find."""
 REFUSALS = frozenset(
-    {"INVALID_GATEWAY", "INVALID_PROFILE", "CHAN_NOT_IMPLEMENTED", "SYSTEM_SHUTDOWN", "DESTINATION_OUT_OF_ORDER", "USAGE"}
+    {
+        "INVALID_GATEWAY",
+        "INVALID_PROFILE",
+        "CHAN_NOT_IMPLEMENTED",
+        "SYSTEM_SHUTDOWN",
+        "DESTINATION_OUT_OF_ORDER",
+        "USAGE",
+    }
 )
 """Errors of a job without a channel by which the switch, not a person's phone, refused the call."""
+GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
+"""Of these the gateway is the culprit; of the other refusals, the node."""
 GATEWAY_ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
 """An operator's phone that the switch does not know where to find."""
 REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
 """Of these the gateway is the culprit; of the other refusals, the node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """A leg that must be hung up once the transaction has committed."""
-
-    leg: UUID
-    cause: str
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Held:
     member: Member
     numbers: list[Communication]
     changed: set[str] = field(default_factory=set)
-    kills: list[Kill] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    """Commands for the switch, to be sent once the transaction has committed."""
 
     def set_once(self, name: str, value: Any) -> bool:
         """Set a field of the attempt that is still empty; return whether it was."""
@@ -107,8 +110,11 @@ def held(attempt_id: int) -> Iterator[Held | None]:
 # --- events -----------------------------------------------------------------------------------------------------
 
 
-def apply(event: events.SwitchEvent, node: Node) -> list[Kill]:
-    """Apply one event of a call; return the legs to hang up. An event of no attempt of ours changes nothing."""
+def apply(event: events.SwitchEvent) -> list[str]:
+    """Apply one event of a call; return the commands that the switch must get for it, to be sent by the caller.
+
+    An event of no attempt of ours changes nothing.
+    """
     attempt_id = _attempt_of(event)
     if attempt_id is None:
         return []
@@ -117,8 +123,9 @@ def apply(event: events.SwitchEvent, node: Node) -> list[Kill]:
             return []
         _apply(event, rows)
         if rows.live and rows.attempt.kill_reason and isinstance(event, events.LegCreated | events.LegAnswered):
-            rows.kills.append(Kill(event.leg, "MANAGER_REQUEST"))  # the wish to hang up came before the leg
-        return rows.kills
+            # The wish to hang up came before the leg.
+            rows.orders.append(commands.hang_up(event.leg, "MANAGER_REQUEST"))
+        return rows.orders
 
 
 def _attempt_of(event: events.SwitchEvent) -> int | None:
@@ -142,15 +149,30 @@ def _apply(event: Any, rows: Held) -> None:
 def _(event: events.LegCreated, rows: Held) -> None:
     if not rows.live:
         # It ended in our books, yet the switch has just begun it: nobody must talk on it.
-        rows.kills.append(Kill(event.leg, "ORIGINATOR_CANCEL"))
-        repair(rows.attempt, "late_leg", f"A leg of an ended attempt was created at {event.at:%H:%M:%S.%f} and hung up.")
+        rows.orders.append(commands.hang_up(event.leg, "ORIGINATOR_CANCEL"))
+        repair(
+            rows.attempt, "late_leg", f"A leg of an ended attempt was created at {event.at:%H:%M:%S.%f} and hung up."
+        )
         return
+    rows.orders += _variables_to_set(rows.attempt, event.leg)
     if _role(event, rows) == "operator":
         rows.set_once("operator_ringing_at", event.at)
         agents.receiving(rows.operator.pk, rows.attempt.pk, event.at)
     else:
         _operator_answered(rows, event.at)
         rows.set_once("subscriber_created_at", event.at)
+
+
+def _variables_to_set(attempt: Attempt, leg: UUID) -> list[str]:
+    """Return the commands that set on a leg what the originate string could not carry unchanged."""
+    if not attempt.variables:
+        return []
+    try:
+        found = commands.sort_variables(attempt.variables, allowed_variables())
+    except ValueError as error:
+        log.error("Variables of attempt %s: %s", attempt.pk, error, extra={"attempt": attempt.pk})
+        return []
+    return [commands.set_variable(leg, name, text) for name, text in found.by_setvar.items()]
 
 
 @_apply.register
@@ -256,7 +278,9 @@ def _correct(event: events.LegHungUp, rows: Held) -> None:
 
 def repair(attempt: Attempt | None, kind: str, detail: str, node: Node | None = None) -> None:
     """Write a correction of the ledger where a supervisor can read it."""
-    Repair.objects.create(at=clock.now(), attempt=attempt, node=node or (attempt.node if attempt else None), kind=kind, detail=detail)
+    Repair.objects.create(
+        at=clock.now(), attempt=attempt, node=node or (attempt.node if attempt else None), kind=kind, detail=detail
+    )
     log.warning("Repair %s: %s", kind, detail, extra={"attempt": attempt.pk if attempt else None})
 
 
@@ -465,14 +489,22 @@ def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
         if rows is None or not rows.live:
             return False
         attempt = rows.attempt
-        known = (attempt.sending_at, attempt.operator_answered_at, attempt.subscriber_created_at, attempt.bridged_at, at)
+        known = (
+            attempt.sending_at,
+            attempt.operator_answered_at,
+            attempt.subscriber_created_at,
+            attempt.bridged_at,
+            at,
+        )
         ended = max(filter(None, known), default=clock.now())
         if attempt.bridged_at:
             rows.set_once("talk_ended_at", attempt.subscriber_ended_at or attempt.operator_ended_at or ended)
         rows.set_once("operator_ended_at", ended)
         if attempt.subscriber_created_at:
             rows.set_once("subscriber_ended_at", ended)
-        repair(attempt, kind, f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC.")
+        repair(
+            attempt, kind, f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC."
+        )
         return end(rows, lost=True)
 
 
@@ -538,7 +570,8 @@ def withdraw_number(digits: Collection[str], *, campaign_id: int | None = None) 
     return ended
 
 
-def legs_of(attempt_id: int) -> tuple[int | None, list[UUID]]:
-    """Return the node of a live attempt and its legs, the operator's first; no legs when it is over."""
-    found = Attempt.objects.live().filter(pk=attempt_id).values_list("node_id", "operator_uuid", "subscriber_uuid").first()
+def legs_of(attempt_id: int) -> tuple[str | None, list[UUID]]:
+    """Return the name of the switch of a live attempt and its legs, the operator's first; none when it is over."""
+    live = Attempt.objects.live().filter(pk=attempt_id)
+    found = live.values_list("node__name", "operator_uuid", "subscriber_uuid").first()
     return (found[0], [found[1], found[2]]) if found else (None, [])

@@ -339,9 +339,7 @@ def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
     )
 
 
-def _reserve(
-    room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime
-) -> PassReport:
+def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime) -> PassReport:
     """Write what was decided: lock, insert, hold. Eight statements."""
     if not matches:
         return PassReport()

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from threading import Event as Flag
 from types import FrameType
-from uuid import UUID
 
 from django import db
+from django.core.exceptions import ValidationError
 
 from agents import actions as agents
+from agents.models import Operator
 from dialer import clock, verbs
 from dialer.engine import calls
-from dialer.engine.calls import Kill
 from dialer.engine.reconcile import Reconciler
+from dialer.errors import Refused
 from dialer.esl.errors import AuthenticationFailed, EslError
 from dialer.models import Node
 from dialer.switch import events
@@ -73,7 +72,7 @@ class Listener:
         self.stopping.set()
 
     def _listen(self, node: Node, line: Line) -> None:
-        line.subscribe(events.SUBSCRIPTION)  # from here on events are buffered; what they tell is applied last
+        line.subscribe()  # from here on events are buffered; what they tell is applied last
         node.refresh_from_db()
         reconciler = Reconciler(node, line)
         reconciler.end_lost_cores()
@@ -93,18 +92,40 @@ class Listener:
             case events.Registered():
                 agents.set_registered(event.user, True, event.at)
             case events.Unregistered():
-                agents.set_registered(event.user, False, event.at)
+                # Another phone of his may still be registered.
+                agents.set_registered(event.user, event.user in line.registrations(), event.at)
+            case events.StatusWanted():
+                self._wish(event)
+            case events.Heartbeat() | events.LegDestroyed():
+                pass
             case _:
-                self._hang_up(calls.apply(event, node), line)
+                orders = calls.apply(event)
+                if orders:
+                    line.set_variables(orders)
 
-    def _hang_up(self, kills: Iterable[Kill], line: Line) -> None:
-        for kill in kills:
-            line.kill(kill.leg, kill.cause)
+    def _wish(self, event: events.StatusWanted) -> None:
+        """Take the status that an operator chose by dialling a service number."""
+        operator = Operator.objects.filter(extension=event.extension).first()
+        try:
+            if operator is None:
+                raise Refused("UNKNOWN", "No such operator.")
+            if event.status == "ready":
+                agents.ready(operator.pk)
+            else:
+                agents.set_status(operator.pk, event.status, reason="service number")
+        except (Refused, ValidationError) as error:
+            log.warning("Extension %s dialled for “%s”: %s", event.extension, event.status, error)
 
     def _found(self, node: Node, line: Line) -> None:
         now = clock.now()
         Node.objects.filter(pk=node.pk).update(
-            connected=True, core_uuid=line.core_uuid, connected_at=now, last_event_at=now, blocked_until=None, block_step=0, blocked_reason=""
+            connected=True,
+            core_uuid=line.core_uuid,
+            connected_at=now,
+            last_event_at=now,
+            blocked_until=None,
+            block_step=0,
+            blocked_reason="",
         )
         node.refresh_from_db()
         log.info("Listening to switch %s, core %s.", node.name, line.core_uuid)

@@ -331,7 +331,16 @@ def _first(
 
 COMMENT_LENGTH = 10_000
 FIELDS = frozenset(
-    {"success", "reset_retries", "reset_retr", "next_after_sec", "next_communication", "stop_communications", "comment", "attempt"}
+    {
+        "success",
+        "reset_retries",
+        "reset_retr",
+        "next_after_sec",
+        "next_communication",
+        "stop_communications",
+        "comment",
+        "attempt",
+    }
 )
 LONGEST_WAIT = 366 * 24 * 3600
 """Seconds; the longest ``next_after_sec``."""
@@ -351,7 +360,9 @@ class Result:
     attempt: int | None = None
 
 
-def read_result(body: Mapping[str, object], digits_of: Callable[[str], str]) -> tuple[Result | None, dict[str, list[str]]]:
+def read_result(
+    body: Mapping[str, object], digits_of: Callable[[str], str]
+) -> tuple[Result | None, dict[str, list[str]]]:
     """Read the body of a result; return it, or every fault by field.
 
     ``digits_of`` makes a number plain, or raises ``ValueError`` with what is wrong about it.
@@ -408,9 +419,7 @@ def read_result(body: Mapping[str, object], digits_of: Callable[[str], str]) -> 
     )
 
 
-def _plain(
-    number: object, name: str, digits_of: Callable[[str], str], fault: Callable[[str, str], None]
-) -> str:
+def _plain(number: object, name: str, digits_of: Callable[[str], str], fault: Callable[[str, str], None]) -> str:
     if not isinstance(number, str):
         fault(name, "A number is a text.")
         return ""
@@ -459,9 +468,7 @@ def decide_result(
     return ResultDecision("retry", True, end_cause, False, base + timedelta(seconds=wait), extra)
 
 
-def decide_no_result(
-    member: MemberFacts, rules: Rules, *, call_ended: datetime, now: datetime
-) -> ResultDecision:
+def decide_no_result(member: MemberFacts, rules: Rules, *, call_ended: datetime, now: datetime) -> ResultDecision:
     """Decide what it means that no result came in time: counted, not successful."""
     not_before = call_ended + timedelta(seconds=rules.retry_wait)
     end_cause = None

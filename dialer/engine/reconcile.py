@@ -11,15 +11,12 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Q
 
 from dialer import clock
 from dialer.engine import calls
-from dialer.engine.calls import Kill
-from dialer.models import Attempt, KillReason, Node
+from dialer.models import Attempt, Node
 
 if TYPE_CHECKING:
     from dialer.switch.nodes import Line
@@ -70,7 +67,9 @@ class Reconciler:
             )
         )
         self._hang_up_lone_legs(now)
-        present = self.line.existing([leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)])
+        present = self.line.existing(
+            [leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)]
+        )
         missed: dict[int, float] = {}
         for attempt in attempts:
             if attempt.operator_uuid in present or attempt.subscriber_uuid in present:

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from dialer.engine import calls, dispatch, placing, tidy
+from dialer.engine import dispatch, placing, tidy
 from members import planning
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def tidy_up() -> None:
 @shared_task(name="dialer.engine.tasks.hang_up", ignore_result=True)
 def hang_up(attempt_id: int) -> None:
     """Hang up the legs of an attempt; the listener does the same for legs that appear later."""
-    placing.kill(calls.legs_of(attempt_id))
+    placing.kill(attempt_id)
 
 
 @shared_task(name="dialer.engine.tasks.replan", ignore_result=True)

@@ -28,7 +28,9 @@ def run() -> None:
     ):
         ended += calls.withdraw(attempt_id)
     for attempt_id in list(
-        Attempt.objects.filter(result_state=ResultState.AWAITED, result_deadline__lte=now).values_list("pk", flat=True)[:BATCH]
+        Attempt.objects.filter(result_state=ResultState.AWAITED, result_deadline__lte=now).values_list("pk", flat=True)[
+            :BATCH
+        ]
     ):
         ended += results.time_out(attempt_id)
     if ended:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dialer.engine.listener import Listener
-from dialer.switch.nodes import configured_nodes
+from dialer.switch.nodes import configured
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--node", help="host:port of the switch; needed when FREESWITCH_URL names several.")
 
     def handle(self, *args: Any, node: str | None = None, **options: Any) -> None:
-        nodes = {found.name: found for found in configured_nodes()}
+        nodes = {found.name: found for found in configured()}
         if node is None and len(nodes) != 1:
             raise CommandError(f"FREESWITCH_URL names several switches; choose one with --node: {', '.join(nodes)}.")
         chosen = nodes.get(node) if node else next(iter(nodes.values()))

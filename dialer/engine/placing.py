@@ -1,0 +1,144 @@
+"""After commit: from a reservation to a command on the wire, at most once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.models import Operator
+from campaigns.fields import allowed_variables
+from campaigns.models import Gateway, Route
+from dialer import clock
+from dialer.engine import calls
+from dialer.esl.client import Outcome
+from dialer.esl.errors import EslError
+from dialer.models import Attempt
+from dialer.switch import commands
+from dialer.switch.commands import CallPlan
+from dialer.switch.nodes import SwitchNode, configured, placer
+
+log = logging.getLogger(__name__)
+
+SEND_WITHIN = 5.0
+"""Seconds (real, of this worker's own clock) after ``sending_at`` was written in which a command may still be sent."""
+
+
+def place(attempt_ids: Sequence[int]) -> None:
+    """Send the calls that a pass has reserved and committed, each to its switch, pipelined.
+
+    An outcome in doubt is left to the listener and to reconciliation, which ask the switch; nothing is sent again.
+    """
+    if not attempt_ids:
+        return
+    by_node: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in Attempt.objects.filter(pk__in=attempt_ids).select_related(
+        "node", "member", "communication", "campaign", "operator__gateway", "gateway", "route"
+    ):
+        by_node[attempt.node.name if attempt.node else ""].append(attempt)
+    allowed = allowed_variables()
+    switches = {switch.name: switch for switch in configured()}
+    for name, attempts in by_node.items():
+        if name in switches:
+            _place_on(switches[name], attempts, allowed)
+        else:
+            for attempt in attempts:
+                calls.not_sent(attempt.pk, "SWITCH_NOT_CONFIGURED", refused=True)
+
+
+def _place_on(switch: SwitchNode, attempts: list[Attempt], allowed: frozenset[str]) -> None:
+    originates: dict[int, commands.Originate] = {}
+    for attempt in attempts:
+        try:
+            originates[attempt.pk] = commands.operator_first(_plan(attempt, allowed))
+        except ValueError as error:
+            log.error("Attempt %s cannot be put into words: %s", attempt.pk, error, extra={"attempt": attempt.pk})
+            calls.not_sent(attempt.pk, "NOT_SAYABLE", refused=False)
+    held = placer(switch)
+    try:
+        core = held.line().core_uuid
+    except EslError as error:
+        log.error("Switch %s cannot be reached: %s", switch.name, error)
+        for attempt_id in originates:
+            calls.not_sent(attempt_id, "SWITCH_UNREACHABLE", refused=True)
+        return
+    began = time.monotonic()
+    sending = _mark_sending(originates, core)
+    replies = held.place([originates[pk] for pk in sending], not_after=began + SEND_WITHIN)
+    for pk, reply in zip(sending, replies, strict=True):
+        match reply.outcome:
+            case Outcome.NOT_SENT:
+                calls.not_sent(pk, "NOT_SENT", refused=False)
+            case Outcome.REFUSED:
+                log.error("The switch refused attempt %s: %s", pk, reply.text, extra={"attempt": pk})
+                calls.not_sent(pk, "REFUSED", refused=True)
+            case Outcome.UNCONFIRMED:
+                log.warning("The switch did not confirm attempt %s: %s", pk, reply.text, extra={"attempt": pk})
+
+
+def _mark_sending(originates: Mapping[int, commands.Originate], core: UUID) -> list[int]:
+    """Write ``sending_at`` on those that have not ended; only these may be sent."""
+    with transaction.atomic():
+        live = list(
+            Attempt.objects.live()
+            .filter(pk__in=list(originates), sending_at__isnull=True)
+            .order_by("pk")
+            .select_for_update(no_key=True)
+            .values_list("pk", flat=True)
+        )
+        Attempt.objects.filter(pk__in=live).update(sending_at=clock.now(), core_uuid=core)
+        for pk, originate in originates.items():
+            if originate.left_out:
+                Attempt.objects.filter(pk=pk).update(variables_left_out=originate.left_out)
+    return live
+
+
+def _plan(attempt: Attempt, allowed: frozenset[str]) -> CallPlan:
+    number = attempt.communication.dial if attempt.communication else attempt.digits
+    return CallPlan(
+        attempt_id=attempt.pk,
+        operator_uuid=attempt.operator_uuid,
+        subscriber_uuid=attempt.subscriber_uuid,
+        operator_dial=_operator_dial(attempt.operator),
+        subscriber_dial=_through(attempt.gateway, _routed(number, attempt.route)),
+        operator_timeout=attempt.operator_timeout,
+        subscriber_timeout=attempt.subscriber_timeout,
+        operator_caller_id=number,
+        operator_caller_name=attempt.member.name,
+        caller_id=(attempt.route.caller_id if attempt.route else "") or attempt.campaign.caller_id,
+        variables=attempt.variables,
+        allowed=allowed,
+    )
+
+
+def _operator_dial(operator: Operator) -> str:
+    if operator.contact and operator.gateway:
+        return _through(operator.gateway, operator.contact)
+    return commands.extension_dial(operator.extension)
+
+
+def _through(gateway: Gateway, number: str) -> str:
+    return commands.gateway_dial(gateway.dial_string, gateway.name, number)
+
+
+def _routed(number: str, route: Route | None) -> str:
+    """Strip and prepend, as the route says; a leading "+" is one of the characters stripped."""
+    return route.prepend + number[route.strip :] if route else number
+
+
+def kill(attempt_id: int) -> None:
+    """Hang up the legs of a live attempt on a person's request; the listener does so for a leg that appears later."""
+    name, legs = calls.legs_of(attempt_id)
+    switch = next((switch for switch in configured() if switch.name == name), None)
+    if switch is None:
+        return
+    try:
+        line = placer(switch).line()
+        for leg in legs:
+            line.kill(leg, "MANAGER_REQUEST")
+    except EslError as error:
+        log.error("Attempt %s could not be hung up: %s", attempt_id, error, extra={"attempt": attempt_id})
