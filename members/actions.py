@@ -578,7 +578,7 @@ def delete_members(members: QuerySet[Member], *, by: Person = None) -> DeleteCou
             called = chosen.filter(Exists(Attempt.objects.filter(member=OuterRef("pk"))))
             kept = set(called.values_list("pk", flat=True))
             hidden += called.update(hidden=True)
-            end_members(called)
+            end_members(chosen)
             chosen.exclude(pk__in=kept).delete()
             deleted += len(locked) - len(kept)
     log.info("members.deleted", extra={"deleted": deleted, "hidden": hidden, "by": _pk(by)})
@@ -732,7 +732,11 @@ def delete_number(number: Communication, *, by: Person = None) -> None:
         raise Refused("HAS_ATTEMPTS", gettext("%s has been called: stop it instead.") % number)
     if not Communication.objects.filter(member=number.member_id).exclude(pk=number.pk).exists():
         raise Refused("LAST_NUMBER", gettext("%s is the only number: a subscriber needs one.") % number)
-    Communication.objects.get(pk=number.pk).delete()
+    # Nobody is ready without the number that he is ready for.
+    Member.objects.filter(pk=number.member_id, state=MemberState.READY, next_communication=number).update(
+        state=MemberState.WAITING, next_communication=None, next_gateway=None
+    )
+    Communication.objects.filter(pk=number.pk).delete()
     _end_without_numbers(number.member_id)
     _log("members.number_deleted", number.member, by)
 
