@@ -173,8 +173,14 @@ class Connection:
 
     def api(self, command: str) -> str:
         """Run an API command and return what it prints; ``-ERR …`` and ``-USAGE: …`` are answers like any other."""
-        reply = self.command(f"api {command}")
-        return reply.body if reply.content_type == wire.API_RESPONSE else reply.reply_text
+        return self.api_many([command])[0]
+
+    def api_many(self, commands: Iterable[str]) -> list[str]:
+        """Run API commands pipelined and return what each prints, in order. Raises when any answer fails to come."""
+        messages, _, fault = self._converse([wire.encode_command(f"api {command}") for command in commands])
+        if fault:
+            raise fault
+        return [message.body or message.reply_text for message in messages]
 
     def bgapi(self, command: str, job_uuid: UUID) -> Reply:
         """Run an API command in the background; its BACKGROUND_JOB will carry ``job_uuid``."""

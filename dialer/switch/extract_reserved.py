@@ -15,9 +15,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 FAMILIES = (
-    "*_hook* _nolocal_* absolute_* api_* bridge_* conference_* confvar_* effective_* enum_* exec_* execute_on_* fax_* "
-    "group_confirm_* leg_* media_* originate_* origination_* park_* record_* rtc_* rtp_* sip_* smpp_* t38_* transfer_* "
-    "verto_*"
+    "*_hook* _body _nolocal_* absolute_* api_* bridge_* conference_* confvar_* effective_* enum_* exec_* execute_on_* "
+    "fax_* group_confirm_* leg_* media_* originate_* origination_* park_* record_* rtc_* rtp_* sip_* smpp_* t38_* "
+    "transfer_* verto_*"
 )
 """Names that the switch composes or matches by their beginning, which no search for literals finds."""
 

@@ -1,0 +1,331 @@
+"""What we say to a switch: the text of each command, and how to read its answer.
+
+Whatever comes from a list, a person or a setting passes a narrow gate here, for the switch splits a command at spaces,
+quotes, brackets, commas, ``|`` and ``:_:``, ends an application at the first ``)``, and expands ``${…}``. Numbers, dial
+strings and causes that do not pass raise ``ValueError`` naming the field; a caller's name loses what cannot pass; a
+variable whose value cannot travel under its own name travels in ``dialer_variables`` alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from dialer import channel_variables
+from dialer.esl.errors import CommandRefused
+
+MAX_COMMAND = 512 * 1024
+"""Bytes of one originate; what a list brings cannot come near the limit of the event socket."""
+NO_CALLER_ID = "0000000000"
+"""What the switch itself presents for a call without a caller id. Said aloud, since a bridged leg would else present
+the operator's caller id, which is the subscriber's own number."""
+CALL_TIMEOUT = "call_timeout"
+"""A variable of ours that routes may carry too: there it is the ringing time, which the plan holds already."""
+OURS = frozenset(
+    {"origination_uuid", "originate_timeout", "leg_timeout", "ignore_early_media",
+     "origination_caller_id_number", "origination_caller_id_name"}
+)  # fmt: skip
+"""Variables that make the call what it is: nobody's list sets them, allowed or not."""
+
+_DIAL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*/[A-Za-z0-9_./@:+*#;=%-]{1,400}")
+_CALLER_ID = re.compile(r"\+?[A-Za-z0-9*#._-]{0,64}")
+_NUMBER = re.compile(r"\+?[0-9*#]{1,40}")
+_GATEWAY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_EVERYWHERE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@:+;#*!?%- ")
+"""The ASCII characters that have no meaning anywhere in an originate string; a space wants quotes around its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """One attempt, as the switch must hear of it. Timeouts are in seconds of the switch's clock.
+
+    ``allowed`` names those of the switch's own variables that an administrator let ``variables`` set.
+    """
+
+    attempt_id: int
+    job_uuid: UUID
+    operator_uuid: UUID
+    subscriber_uuid: UUID
+    operator_dial: str
+    subscriber_dial: str
+    operator_timeout: int
+    subscriber_timeout: int
+    operator_caller_id: str = ""
+    operator_caller_name: str = ""
+    caller_id: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    allowed: Collection[str] = ()
+    connect_order: str = "operator_first"
+    """Or ``subscriber_first``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Originate:
+    """A command, and what it leaves to be said."""
+
+    command: str
+    job_uuid: UUID
+    setvars: dict[UUID, list[str]]
+    """For each leg the ``uuid_setvar`` commands to send once it exists: values that only they carry unchanged."""
+    left_out: list[str]
+    """Names of variables that no harmless way carries under their own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SortedVariables:
+    """Variables by the way that carries each unchanged under its own name."""
+
+    packed: str
+    """All of them exactly, for ``dialer_variables``."""
+    inline: dict[str, str] = field(default_factory=dict)
+    by_setvar: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+
+# --- placing a call -----------------------------------------------------------------------------------------------
+
+
+def originate(plan: CallPlan) -> Originate:
+    """Begin an attempt with the phone that its connect order names."""
+    return subscriber_first(plan) if plan.connect_order == "subscriber_first" else operator_first(plan)
+
+
+def operator_first(plan: CallPlan) -> Originate:
+    """Ring the operator; when he answers, dial the subscriber and bridge the two.
+
+    An operator who does not answer ends with NO_ANSWER: ``originate_timeout`` ends up to a second early, hence the one
+    more. A subscriber who does not ends with ALLOTTED_TIMEOUT, by ``leg_timeout``; the bridge itself would give up
+    after 60 s, so ``call_timeout`` tells it to outlast that.
+    """
+    ours = {"originate_timeout": _seconds(plan.operator_timeout, "operator_timeout") + 1,
+            CALL_TIMEOUT: _seconds(plan.subscriber_timeout, "subscriber_timeout") + 2}  # fmt: skip
+    variables = _sorted(plan)
+    operator = _leg_variables(plan, "operator", ours, variables)
+    subscriber = _leg_variables(plan, "subscriber", {"leg_timeout": plan.subscriber_timeout}, variables)
+    application = f"bridge([{subscriber}]{_checked(_DIAL, plan.subscriber_dial, 'subscriber_dial')})"
+    return _originate(plan, operator, plan.operator_dial, "operator_dial", application, variables)
+
+
+def subscriber_first(plan: CallPlan) -> Originate:
+    """Dial the subscriber; when he answers, he waits until ``ring_operator`` brings someone."""
+    variables = _sorted(plan)
+    ours = {"originate_timeout": _seconds(plan.subscriber_timeout, "subscriber_timeout") + 1}
+    subscriber = _leg_variables(plan, "subscriber", ours, variables)
+    return _originate(plan, subscriber, plan.subscriber_dial, "subscriber_dial", "park()", variables)
+
+
+def ring_operator(plan: CallPlan) -> Originate:
+    """Ring an operator for a subscriber who waits; when he answers, take the subscriber to him."""
+    variables = _sorted(plan)
+    ours = {"originate_timeout": _seconds(plan.operator_timeout, "operator_timeout") + 1}
+    operator = _leg_variables(plan, "operator", ours, variables)
+    return _originate(
+        plan,
+        operator,
+        plan.operator_dial,
+        "operator_dial",
+        f"intercept({_uuid(plan.subscriber_uuid, 'subscriber_uuid')})",
+        variables,
+    )
+
+
+def sort_variables(variables: Mapping[str, Any], allowed: Collection[str] = ()) -> SortedVariables:
+    """Sort variables by the way that carries each unchanged: in the originate string, by ``uuid_setvar``, or none.
+
+    Checks every name and value again, whoever checked them before: ``ValueError`` names the first that is refused. The
+    switch does not tell upper from lower case: of names that differ in that alone the last one counts. It has no empty
+    variables: an empty value is carried by saying nothing.
+    """
+    last = {name.lower(): name for name in variables}
+    found = SortedVariables(pack_variables(variables))
+    for name, value in variables.items():
+        channel_variables.check_name(name, {*allowed, CALL_TIMEOUT})
+        channel_variables.check_value(name, value)
+        text = channel_variables.as_text(value)
+        if not text or name.lower() == CALL_TIMEOUT:
+            continue
+        if name.lower() in OURS or last[name.lower()] != name or not _is_harmless(text):
+            found.left_out.append(name)
+        elif _travels_inline(text):
+            found.inline[name] = text
+        elif _travels_by_setvar(text):
+            found.by_setvar[name] = text
+        else:
+            found.left_out.append(name)
+    return found
+
+
+def pack_variables(variables: Mapping[str, Any]) -> str:
+    """Write all values exactly, as base64url of JSON without padding: the alphabet has no meaning to the switch.
+
+    The JSON is ASCII: so its base64 cannot spell what ``_is_harmless`` looks for.
+    """
+    return base64.urlsafe_b64encode(json.dumps(dict(variables), separators=(",", ":")).encode()).rstrip(b"=").decode()
+
+
+def unpack_variables(packed: str) -> dict[str, Any]:
+    """Read what ``pack_variables`` wrote."""
+    unpacked = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+    if not isinstance(unpacked, dict):
+        raise ValueError("Packed variables are not an object.")
+    return unpacked
+
+
+def gateway_dial(template: str, gateway: str, number: str) -> str:
+    """Fill ``{gateway}`` and ``{number}`` in a gateway's dial string."""
+    dial = template.replace("{gateway}", _checked(_GATEWAY, gateway, "gateway"))
+    return _checked(_DIAL, dial.replace("{number}", _checked(_NUMBER, number, "number")), "dial string")
+
+
+def extension_dial(extension: str) -> str:
+    """Dial whatever phones an extension of the directory has registered."""
+    return f"user/{_checked(_GATEWAY, extension, 'extension')}"
+
+
+def _sorted(plan: CallPlan) -> SortedVariables:
+    return sort_variables(plan.variables, plan.allowed)
+
+
+def _leg_variables(plan: CallPlan, role: str, timers: Mapping[str, int], variables: SortedVariables) -> str:
+    """Write the variables of one leg."""
+    if role == "operator":
+        leg, number, name = plan.operator_uuid, plan.operator_caller_id, plan.operator_caller_name
+    else:
+        leg, number, name = plan.subscriber_uuid, plan.caller_id, plan.caller_id
+    number = _checked(_CALLER_ID, number, "caller_id" if role == "subscriber" else "operator_caller_id") or NO_CALLER_ID
+    pairs: dict[str, object] = {
+        "origination_uuid": _uuid(leg, f"{role}_uuid"),
+        **timers,
+        "ignore_early_media": "true",
+        "origination_caller_id_number": number,
+        "origination_caller_id_name": display_name(name) or number,
+        "dialer_attempt": int(plan.attempt_id),
+        "dialer_leg": role,
+        "dialer_variables": variables.packed,
+        **variables.inline,
+    }
+    return ",".join(f"{name}={_quoted(str(value))}" for name, value in pairs.items())
+
+
+def _originate(
+    plan: CallPlan, variables: str, dial: str, dial_name: str, application: str, sorted_: SortedVariables
+) -> Originate:
+    command = f"originate {{{variables}}}{_checked(_DIAL, dial, dial_name)} &{application}"
+    if len(command.encode()) > MAX_COMMAND:
+        raise ValueError(f"variables: together they are too long for one call ({MAX_COMMAND} bytes).")
+    legs = (plan.operator_uuid, plan.subscriber_uuid)
+    setvars = {leg: [set_variable(leg, name, text) for name, text in sorted_.by_setvar.items()] for leg in legs}
+    return Originate(command, plan.job_uuid, setvars, sorted_.left_out)
+
+
+def display_name(text: str) -> str:
+    """Return a caller's name with what a switch could misread taken out, at most 60 characters of it."""
+    kept = "".join(char if _is_plain(char) else " " for char in text.replace("%", " "))
+    kept = " ".join(kept.replace(":", " ").split())[:60].strip()
+    return kept if _is_harmless(kept) else ""
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+
+def _is_plain(char: str) -> bool:
+    """Tell whether a character means nothing to the switch's parsers; they look at ASCII alone."""
+    return char in _EVERYWHERE or (not char.isascii() and char.isprintable())
+
+
+def _is_harmless(text: str) -> bool:
+    """Tell whether a value does nothing, neither now nor when a dialplan uses it.
+
+    A dialplan that says ``${note}`` expands the value's own ``${…}`` too, and with it runs any API command; the end and
+    the beginning of two values could meet. A value that begins with ``ARRAY::`` becomes a list. A line that holds both
+    "reload" or "unload" and "mod_event_socket" is replaced by that very command.
+    """
+    lowered = text.lower()
+    return not ("${" in text or text.endswith("$") or text.startswith("ARRAY::") or "mod_event_socket" in lowered)
+
+
+def _travels_inline(text: str) -> bool:
+    return text == text.strip() and ":_:" not in text and all(map(_is_plain, text))
+
+
+def _travels_by_setvar(text: str) -> bool:
+    """Tell whether ``uuid_setvar`` keeps a value: it trims, takes pairs of quotes away and reads backslashes."""
+    return text == text.strip() and text.count("'") < 2 and "\\" not in text and not re.search(r"[\0-\x1f\x7f]", text)
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if " " in text else text
+
+
+def _checked(pattern: re.Pattern[str], text: str, name: str) -> str:
+    if not pattern.fullmatch(text) or ":_:" in text or not _is_harmless(text):
+        raise ValueError(f"{name}: the switch could misread “{text[:80]}”.")
+    return text
+
+
+def _uuid(value: UUID, name: str) -> UUID:
+    if not isinstance(value, UUID):
+        raise ValueError(f"{name}: “{str(value)[:80]}” is not a UUID.")
+    return value
+
+
+def _seconds(value: int, name: str) -> int:
+    if not 1 <= int(value) <= 3600:
+        raise ValueError(f"{name}: {value} is not from 1 to 3600 seconds.")
+    return int(value)
+
+
+# --- calls that exist -----------------------------------------------------------------------------------------------
+
+
+def hang_up(leg: UUID, cause: str) -> str:
+    """End a leg; the switch answers ``+OK`` at once, or ``-ERR No such channel!``."""
+    return f"uuid_kill {_uuid(leg, 'leg')} {_checked(_CAUSE, cause, 'cause')}"
+
+
+def exists(leg: UUID) -> str:
+    """Ask whether a leg lives."""
+    return f"uuid_exists {_uuid(leg, 'leg')}"
+
+
+def read_exists(answer: str) -> bool:
+    """Read the answer to ``exists``. Anything but yes or no raises ``CommandRefused``: silence is no evidence."""
+    if answer not in ("true", "false"):
+        raise CommandRefused(f"uuid_exists: {answer[:200]}")
+    return answer == "true"
+
+
+def set_variable(leg: UUID, name: str, text: str) -> str:
+    """Set a variable on a leg that exists; ``ValueError`` on a value that would change on the way."""
+    if not (_is_harmless(text) and _travels_by_setvar(text) and text):
+        raise ValueError(f"{name}: uuid_setvar does not carry this value unchanged.")
+    return f"uuid_setvar {_uuid(leg, 'leg')} {name} {text}"
+
+
+SHOW_CHANNELS = "show channels as json"
+SHOW_REGISTRATIONS = "show registrations as json"
+
+
+def read_rows(answer: str) -> list[dict[str, str]]:
+    """Read the rows of a ``show … as json``; the switch leaves them out when there are none."""
+    try:
+        table = json.loads(answer, strict=False)
+        return [dict(row) for row in table.get("rows", [])]
+    except (ValueError, AttributeError, TypeError):
+        raise CommandRefused(f"show: {answer[:200]}") from None
+
+
+def read_channels(answer: str) -> set[str]:
+    """Read the ids of all channels. The list lags behind the calls: what it does not hold may live."""
+    return {row["uuid"] for row in read_rows(answer) if row.get("uuid")}
+
+
+def read_registrations(answer: str) -> set[str]:
+    """Read which users of the directory have a phone registered."""
+    return {row["reg_user"] for row in read_rows(answer) if row.get("reg_user")}
