@@ -175,10 +175,11 @@ def test_a_hostile_value_written_without_care_would_change_the_call() -> None:
     """The negative control of the properties below."""
     assert len(parser.originate("originate {a=x}user/1 &bridge([a=y]user/2,user/3)").second) == 2
     assert parser.originate("originate {a=x}user/1 &intercept(y)z)").argument == "y"
-    assert len(parser.originate("originate {a=x:_:y}user/1 &park()").first) == 2
+    assert len(parser.originate("originate {a=x}user/1:_:user/2 &park()").first) == 2
     for text in (
         "{a=x y}user/1 &park()",
         "{a={}user/1 &park()",
+        "{a=x:_:y}user/1 &park()",
         "{a=x}user/1 &bridge([a=y|z]user/2)",
         "{a=x}user/1 &bridge([a=y)]user/2)",
     ):
