@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
-from django.contrib.postgres.search import SearchVector
+from django.contrib.postgres.search import SearchQuery, SearchVector
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Reverse
@@ -78,13 +78,13 @@ class MemberQuerySet(models.QuerySet["Member"]):
                 .values("member_id")
             )
         else:
-            found = self.model.objects.extra(
-                where=["to_tsvector('simple', members_member.name) @@ to_tsquery('simple', %s)"],
-                params=[" & ".join(f"'{word}':*" for word in words)],
-            ).values("pk")
+            query = SearchQuery(" & ".join(f"'{word}':*" for word in words), config="simple", search_type="raw")
+            found = (
+                self.model.objects.alias(words=SearchVector("name", config="simple")).filter(words=query).values("pk")
+            )
         # A union, since an OR across tables would scan them.
         with_external_id = self.model.objects.filter(external_id=text.strip()).values("pk")
-        return self.filter(pk__in=found.union(with_external_id, all=True))
+        return self.filter(pk__in=found.union(with_external_id))
 
 
 class Member(models.Model):
