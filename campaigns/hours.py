@@ -1,89 +1,266 @@
-"""Wall-clock arithmetic of calendars: pure, exact across daylight-saving changes, by pytz alone."""
+"""The wall-clock arithmetic of calendars: pure, and exact across daylight-saving changes, by pytz alone.
+
+A calendar is read on the wall clock of a zone: the calendar's own, or a subscriber's. Working hours are half-open
+ranges of whole minutes, so that nothing starts in a minute that is closed on that clock: in the hour that a spring
+change leaves out there is no wall clock to be open on, and the hour that an autumn change repeats is open twice.
+
+``zones`` is one zone, several joined by "|" that must all be open, or nothing for the calendar's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 
 import pytz
 
 DAY = 1440
-"""Minutes of a day; also 24:00, the end of it."""
-HORIZON = 366 * 9
-"""Days after which a search for an opening gives up: a calendar may open on 29 February alone."""
+"""Minutes of a day; as the end of a range, 24:00."""
+HORIZON = 9 * 366
+"""Days after which a search for an opening ends in vain: a calendar may open on 29 February alone, and 2096 to 2104
+lie eight years apart."""
+CLOSES_WITHIN = 32
+"""Days for which ``open_until`` looks ahead."""
 
 Ranges = tuple[tuple[int, int], ...]
+Interval = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Holiday:
+    """A date with hours of its own, in that year or every year; without ranges it is closed all day."""
+
     date: date
-    yearly: bool
+    yearly: bool = False
     ranges: Ranges = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Hours:
+    """The opening hours of a calendar. Compared by identity, so that what was computed for it can be kept with it."""
+
     zone: str
     first_date: date | None
     last_date: date | None
     weekly: tuple[Ranges, ...]
+    """Ranges of Monday to Sunday, sorted."""
     holidays: tuple[Holiday, ...]
+    _openings: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict, repr=False)
+    """For zones: an instant, and the opening next to it."""
+
+    def on(self, day: date) -> Ranges:
+        """Return the ranges of a date. A holiday beats the weekday, one of that very year beats a yearly one."""
+        if (self.first_date and day < self.first_date) or (self.last_date and day > self.last_date):
+            return ()
+        yearly = None
+        for holiday in self.holidays:
+            if holiday.date == day and not holiday.yearly:
+                return holiday.ranges
+            if holiday.yearly and (holiday.date.month, holiday.date.day) == (day.month, day.day):
+                yearly = holiday
+        return self.weekly[day.weekday()] if yearly is None else yearly.ranges
 
 
 def make(
-    *, zone: str, first_date: date | None = None, last_date: date | None = None,
-    weekly: Mapping[int, Iterable[tuple[int, int]]], holidays: Iterable[Holiday] = (),
-) -> Hours:  # fmt: skip
-    return Hours(zone, first_date, last_date, tuple(tuple(sorted(weekly.get(d, ()))) for d in range(1, 8)), tuple(holidays))
+    *,
+    zone: str,
+    first_date: date | None = None,
+    last_date: date | None = None,
+    weekly: Mapping[int, Iterable[tuple[int, int]]],
+    holidays: Iterable[Holiday] = (),
+) -> Hours:
+    """Make hours from ranges by ISO weekday (Monday is 1), in any order."""
+    return Hours(
+        zone,
+        first_date,
+        last_date,
+        tuple(tuple(sorted(weekly.get(weekday, ()))) for weekday in range(1, 8)),
+        tuple(holidays),
+    )
+
+
+def validate(hours: Hours) -> dict[str, list[str]]:
+    """Tell what is wrong with hours, by field: ``time_zone``, ``last_date``, ``ranges``, ``holidays``."""
+    faults: dict[str, list[str]] = {}
+    if hours.zone not in pytz.all_timezones_set:
+        faults["time_zone"] = [f"“{hours.zone}” is not a time zone. Use an IANA name, for example Europe/Kyiv."]
+    if hours.first_date and hours.last_date and hours.last_date < hours.first_date:
+        faults["last_date"] = ["The last date is before the first date."]
+    for weekday, ranges in enumerate(hours.weekly):
+        faults.setdefault("ranges", []).extend(_range_faults(ranges, _WEEKDAYS[weekday]))
+    for holiday in hours.holidays:
+        faults.setdefault("holidays", []).extend(_range_faults(sorted(holiday.ranges), str(holiday.date)))
+    keys = [(day.yearly, (day.date.month, day.date.day) if day.yearly else day.date) for day in hours.holidays]
+    if len(set(keys)) < len(keys):
+        faults.setdefault("holidays", []).append("Two holidays are on the same date.")
+    faults = {name: texts for name, texts in faults.items() if texts}
+    if not faults and not _ever_opens(hours):
+        faults["ranges"] = ["This calendar never opens. Add working hours on a day between its dates."]
+    return faults
+
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _range_faults(ranges: Iterable[tuple[int, int]], day: str) -> Iterator[str]:
+    known = list(ranges)
+    for start, end in known:
+        if not 0 <= start < end <= DAY:
+            yield f"{day}: {_text(start, end)} does not run forward within the day."
+    for first, second in pairwise(known):
+        if second[0] < first[1]:
+            yield f"{day}: {_text(*first)} and {_text(*second)} overlap."
+
+
+def _text(start: int, end: int) -> str:
+    return f"{start // 60:02}:{start % 60:02}–{end // 60:02}:{end % 60:02}"
+
+
+def _ever_opens(hours: Hours) -> bool:
+    start = hours.first_date or date(2024, 1, 1)
+    last = min(hours.last_date, start + timedelta(HORIZON)) if hours.last_date else start + timedelta(HORIZON)
+    days = (start + timedelta(offset) for offset in range((last - start).days + 1))
+    return any(hours.on(day) for day in days)
+
+
+# --- zones ------------------------------------------------------------------------------------------------------
 
 
 def _zones(hours: Hours, zones: str) -> list[str]:
     return zones.split("|") if zones else [hours.zone]
 
 
-def _ranges(hours: Hours, day: date) -> Ranges:
-    if (hours.first_date and day < hours.first_date) or (hours.last_date and day > hours.last_date):
-        return ()
-    for holiday in hours.holidays:
-        if not holiday.yearly and holiday.date == day:
-            return holiday.ranges
-    for holiday in hours.holidays:
-        if holiday.yearly and (holiday.date.month, holiday.date.day) == (day.month, day.day):
-            return holiday.ranges
-    return hours.weekly[day.isoweekday() - 1]
+@lru_cache(maxsize=1024)
+def _offsets(zone: str) -> tuple[list[datetime], list[timedelta]]:
+    """Return when the offset of a zone changes (naive UTC), and the offset before the first, after the first, ….
+
+    pytz knows the changes up to 2037; later ones are as the last.
+    """
+    known = pytz.timezone(zone)
+    if isinstance(known, pytz.tzinfo.DstTzInfo):
+        changes = list(known._utc_transition_times)  # type: ignore[attr-defined]
+        offsets = [info[0] for info in known._transition_info]  # type: ignore[attr-defined]
+        # The first "change" of pytz is the beginning of time itself.
+        return changes[1:], offsets
+    return [], [known.utcoffset(datetime(2000, 1, 1)) or timedelta()]
 
 
-def _is_open_in(hours: Hours, zone: str, instant: datetime) -> bool:
-    local = instant.astimezone(pytz.timezone(zone))
-    minute = local.hour * 60 + local.minute
-    return any(a <= minute < b for a, b in _ranges(hours, local.date()))
+def _local(zone: str, instant: datetime) -> datetime:
+    """Read the wall clock of a zone: naive."""
+    naive = instant.astimezone(UTC).replace(tzinfo=None)
+    changes, offsets = _offsets(zone)
+    return naive + offsets[bisect_right(changes, naive)]
+
+
+def _intervals_on(hours: Hours, zone: str, day: date) -> list[Interval]:
+    """Return when it is open on a date of a zone's wall clock, as true instants, sorted."""
+    ranges = hours.on(day)
+    if not ranges:
+        return []
+    midnight = datetime.combine(day, time())
+    changes, offsets = _offsets(zone)
+    # No zone is further than a day from UTC; each stretch of constant offset sees its own part of the date.
+    first = bisect_right(changes, midnight - timedelta(days=1))
+    last = bisect_right(changes, midnight + timedelta(days=2))
+    found = []
+    for index in range(first, last + 1):
+        since = changes[index - 1] if index else datetime.min
+        until = changes[index] if index < len(changes) else datetime.max
+        for start, end in ranges:
+            opens = max(since, midnight + timedelta(minutes=start) - offsets[index])
+            closes = min(until, midnight + timedelta(minutes=end) - offsets[index])
+            if opens < closes:
+                found.append((opens.replace(tzinfo=UTC), closes.replace(tzinfo=UTC)))
+    return sorted(found)
+
+
+def _days_around(zone: str, instant: datetime, days: int) -> Iterator[date]:
+    """Yield the dates on which an instant from ``instant`` on may fall: a date may come again after a change."""
+    today = _local(zone, instant).date()
+    for offset in range(-1, days):
+        try:
+            yield today + timedelta(offset)
+        except OverflowError:
+            return
+
+
+# --- questions --------------------------------------------------------------------------------------------------
 
 
 def is_open(hours: Hours, zones: str, instant: datetime) -> bool:
+    """Tell whether all these zones are open at an instant."""
     return all(_is_open_in(hours, zone, instant) for zone in _zones(hours, zones))
 
 
+def _is_open_in(hours: Hours, zone: str, instant: datetime) -> bool:
+    local = _local(zone, instant)
+    minute = local.hour * 60 + local.minute
+    return any(start <= minute < end for start, end in hours.on(local.date()))
+
+
 def has_expired(hours: Hours, instant: datetime) -> bool:
-    return hours.last_date is not None and instant.astimezone(pytz.timezone(hours.zone)).date() > hours.last_date
-
-
-def _next(hours: Hours, zones: str, instant: datetime, want: bool) -> datetime | None:
-    if is_open(hours, zones, instant) == want:
-        return instant
-    at = instant.replace(second=0, microsecond=0)
-    for _ in range(60 * 24 * 8):
-        at += timedelta(minutes=1)
-        if is_open(hours, zones, at) == want:
-            return at
-    return None
+    """Tell whether the last date is over in the calendar's own zone."""
+    return hours.last_date is not None and _local(hours.zone, instant).date() > hours.last_date
 
 
 def next_opening(hours: Hours, zones: str, instant: datetime) -> datetime | None:
-    return _next(hours, zones, instant, True)
+    """Return the first instant, not before the given one, at which all these zones are open; ``None``: never again."""
+    known = hours._openings.get(zones)
+    if known is not None and known[0] <= instant and (known[1] is None or instant <= known[1]):
+        return known[1]
+    opening = _find_opening(hours, _zones(hours, zones), instant)
+    hours._openings[zones] = instant, opening
+    return opening
+
+
+def _find_opening(hours: Hours, zones: list[str], instant: datetime) -> datetime | None:
+    end = instant + timedelta(days=HORIZON)
+    candidate = instant
+    while candidate <= end:
+        latest = candidate
+        for zone in zones:
+            opening = _opening_in(hours, zone, latest)
+            if opening is None:
+                return None
+            latest = max(latest, opening)
+        if latest == candidate and is_open(hours, "|".join(zones), candidate):
+            return candidate
+        candidate = latest
+    return None
+
+
+def _opening_in(hours: Hours, zone: str, instant: datetime) -> datetime | None:
+    if _is_open_in(hours, zone, instant):
+        return instant
+    last = hours.last_date
+    for day in _days_around(zone, instant, HORIZON):
+        if last is not None and day > last:
+            return None
+        for opens, closes in _intervals_on(hours, zone, day):
+            if instant < closes:
+                return max(opens, instant)
+    return None
 
 
 def open_until(hours: Hours, zones: str, instant: datetime) -> datetime | None:
-    return _next(hours, zones, instant, False)
+    """Return when the first of these zones closes after an instant at which all are open.
+
+    The instant itself when one is closed; ``None`` when none closes within ``CLOSES_WITHIN`` days.
+    """
+    ends = [_open_in_until(hours, zone, instant) for zone in _zones(hours, zones)]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _open_in_until(hours: Hours, zone: str, instant: datetime) -> datetime | None:
+    until = instant
+    for day in _days_around(zone, instant, CLOSES_WITHIN):
+        for opens, closes in _intervals_on(hours, zone, day):
+            if opens <= until < closes:
+                until = closes
+            elif opens > until:
+                return until
+    return until if until < instant + timedelta(days=CLOSES_WITHIN - 2) else None
