@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext as _
 
@@ -359,7 +359,9 @@ def lose_clients(now: datetime) -> int:
         state=Case(When(busy, then=F("state")), default=Value(OperatorState.IDLE.value)),
         state_since=Case(When(busy | Q(state=OperatorState.IDLE), then=F("state_since")), default=Value(now)),
         wrap_up_until=Case(When(busy, then=F("wrap_up_until")), default=Value(None)),
-        no_answer_count=Case(When(forced_break=True, then=Value(0)), default=F("no_answer_count")),
+        no_answer_count=Case(
+            When(forced_break=True, then=Value(0)), default=F("no_answer_count"), output_field=IntegerField()
+        ),
         forced_break=False,
     )
 
