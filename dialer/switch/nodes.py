@@ -78,7 +78,10 @@ def _parse_node(url: str, place: int) -> SwitchNode:
         raise ValueError(f"FREESWITCH_URL: part {place} names no host. {_WRITE}")
     if parts.username or not parts.password:
         raise ValueError(f"FREESWITCH_URL: {parts.hostname} has no password, or a user name besides. {_WRITE}")
-    return SwitchNode(parts.hostname, port, unquote(parts.password))
+    password = unquote(parts.password)
+    if not password.isprintable():
+        raise ValueError(f"FREESWITCH_URL: the password of {parts.hostname} holds a control character.")
+    return SwitchNode(parts.hostname, port, password)
 
 
 def configured() -> list[SwitchNode]:

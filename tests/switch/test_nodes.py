@@ -55,6 +55,7 @@ def test_switches_are_read_from_urls() -> None:
         ("esl://a:8021", "has no password"),
         ("esl://user:secret@a:8021", "or a user name besides"),
         ("esl://:secret@a:8021/x", "part 1 is no esl://"),
+        ("esl://:secret%0A@a:8021", "control character"),
         ("esl://:x@a,esl://:y@a:8021", "a:8021 twice"),
     ],
 )
