@@ -173,12 +173,20 @@ class Placer:
             self._line = self.node.connect()
         return self._line
 
-    def place(self, originates: Sequence[Originate], *, not_after: float = math.inf) -> list[Reply]:
-        """As ``Line.place``; a switch that cannot be reached leaves all of them not sent."""
+    def place(
+        self, originates: Sequence[Originate], *, core: UUID | None = None, not_after: float = math.inf
+    ) -> list[Reply]:
+        """As ``Line.place``; a switch that cannot be reached leaves all of them not sent.
+
+        So does one that has been started again since it was ``core``: the ledger would look for the calls in a run of
+        the switch that never had them.
+        """
         try:
             line = self.line()
         except EslError as error:
             return [Reply(Outcome.NOT_SENT, str(error))] * len(originates)
+        if core is not None and line.core_uuid != core:
+            return [Reply(Outcome.NOT_SENT, "The switch has been started again.")] * len(originates)
         return line.place(originates, not_after=not_after)
 
     def close(self) -> None:

@@ -169,6 +169,19 @@ def test_what_is_in_doubt_is_never_sent_again() -> None:
     assert seen == [str(doubtful.job_uuid), str(next_one.job_uuid)]
 
 
+def test_calls_meant_for_one_run_of_a_switch_never_reach_the_next() -> None:
+    def restarted(peer: Peer) -> None:
+        peer.log_in(str(uuid4()))
+        peer.expect("exit")
+
+    with switch(lambda peer: peer.log_in(), restarted) as port:
+        held = Placer(node(port))
+        core = held.line().core_uuid
+        time.sleep(0.1)  # the switch has closed
+        assert [reply.outcome for reply in held.place([call()], core=core)] == [Outcome.NOT_SENT]
+        held.close()
+
+
 def test_a_switch_that_is_not_there_leaves_everything_not_sent() -> None:
     with switch() as port:
         pass
