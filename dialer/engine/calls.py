@@ -53,10 +53,6 @@ REFUSALS = frozenset(
 """Errors of a job without a channel by which the switch, not a person's phone, refused the call."""
 GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
 """Of these the gateway is the culprit; of the other refusals, the node."""
-GATEWAY_ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
-"""An operator's phone that the switch does not know where to find."""
-REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
-"""Of these the gateway is the culprit; of the other refusals, the node."""
 
 
 @dataclass(slots=True)

@@ -82,10 +82,11 @@ def lock_pass() -> None:
 
 
 def _forget_wake() -> None:
-    """Let the next wake through: whatever it wakes for comes too late for the reads of this pass."""
+    """Let the next wake through: whatever it wakes for comes too late for the reads of this pass. Note that it runs."""
     try:
         with verbs.redis() as client:
             client.delete(verbs.WAKE_KEY)
+            client.set(verbs.PASS_KEY, "1", ex=verbs.PASS_TTL)
     except Exception as error:  # the broker only wakes: without it beat goes on
         log.warning("The wake key could not be deleted (%s); it expires by itself.", error)
 

@@ -80,14 +80,26 @@ class Listener:
         reconciler.step(force=True)
         self._found(node, line)
         while not self.stopping.is_set():
-            event = line.receive(QUIET)
+            event = line.receive(0.0)
+            if event is None:
+                # Only with every event applied may the switch's answers be held against the ledger.
+                reconciler.step()
+                event = line.receive(QUIET)
             if event is not None:
-                self._apply(event, node, line)
+                self._apply(event, line)
             if time.monotonic() - self.seen >= SEEN_EVERY:
                 self._note_heard(node)
-            reconciler.step()
 
-    def _apply(self, event: events.SwitchEvent, node: Node, line: Line) -> None:
+    def _apply(self, event: events.SwitchEvent, line: Line) -> None:
+        try:
+            self._take(event, line)
+        except (EslError, db.OperationalError):
+            raise
+        except Exception:
+            # One event that cannot be applied must not keep out those behind it; reconciliation makes up for it.
+            log.exception("An event could not be applied: %s", event)
+
+    def _take(self, event: events.SwitchEvent, line: Line) -> None:
         match event:
             case events.Registered():
                 agents.set_registered(event.user, True, event.at)
@@ -101,7 +113,7 @@ class Listener:
             case _:
                 orders = calls.apply(event)
                 if orders:
-                    line.set_variables(orders)
+                    line.run(orders)
 
     def _wish(self, event: events.StatusWanted) -> None:
         """Take the status that an operator chose by dialling a service number."""

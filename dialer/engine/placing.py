@@ -68,7 +68,7 @@ def _place_on(switch: SwitchNode, attempts: list[Attempt], allowed: frozenset[st
         return
     began = time.monotonic()
     sending = _mark_sending(originates, core)
-    replies = held.place([originates[pk] for pk in sending], not_after=began + SEND_WITHIN)
+    replies = held.place([originates[pk] for pk in sending], core=core, not_after=began + SEND_WITHIN)
     for pk, reply in zip(sending, replies, strict=True):
         match reply.outcome:
             case Outcome.NOT_SENT:
@@ -101,6 +101,7 @@ def _plan(attempt: Attempt, allowed: frozenset[str]) -> CallPlan:
     number = attempt.communication.dial if attempt.communication else attempt.digits
     return CallPlan(
         attempt_id=attempt.pk,
+        job_uuid=attempt.job_uuid,
         operator_uuid=attempt.operator_uuid,
         subscriber_uuid=attempt.subscriber_uuid,
         operator_dial=_operator_dial(attempt.operator),

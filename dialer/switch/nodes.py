@@ -134,9 +134,9 @@ class Line:
         answers = self._connection.api_many(map(commands.exists, asked))
         return {leg for leg, answer in zip(asked, answers, strict=True) if commands.read_exists(answer)}
 
-    def set_variables(self, setvars: Iterable[str]) -> bool:
-        """Run the ``setvars`` of a leg that has been created; ``False`` when it is gone."""
-        return all(answer.startswith("+OK") for answer in self._connection.api_many(setvars))
+    def run(self, orders: Iterable[str]) -> bool:
+        """Run commands on legs that exist (``setvars``, ``hang_up``); ``False`` when one of the legs is gone."""
+        return all(answer.startswith("+OK") for answer in self._connection.api_many(orders))
 
     def channels(self) -> set[str]:
         """Return the ids of all channels as far as the switch's list, which lags, knows them."""

@@ -99,7 +99,11 @@ def test_numbers_without_a_route_complete_a_campaign_as_nothing_to_dial() -> Non
     make_member(campaign, ["380501112233"])
     dispatch.run_pass()
     campaign.refresh_from_db()
-    assert (campaign.state, campaign.completion, campaign.completion_left) == (CampaignState.COMPLETED, "NOTHING_TO_DIAL", 1)
+    assert (campaign.state, campaign.completion, campaign.completion_left) == (
+        CampaignState.COMPLETED,
+        "NOTHING_TO_DIAL",
+        1,
+    )
 
 
 def test_a_stopped_campaign_claims_nothing() -> None:
