@@ -156,6 +156,15 @@ def _local(zone: str, instant: datetime) -> datetime:
     return naive + offsets[bisect_right(changes, naive)]
 
 
+def instant(zone: str, wall_clock: datetime) -> datetime:
+    """Return the instant (UTC) that a wall clock of a zone (naive) shows.
+
+    A time that it shows twice means the second; one that it skips lies as long after the change as it seems.
+    """
+    local: datetime = pytz.timezone(zone).localize(wall_clock, is_dst=False)
+    return local.astimezone(UTC)
+
+
 def _intervals_on(hours: Hours, zone: str, day: date) -> list[Interval]:
     """Return when it is open on a date of a zone's wall clock, as true instants, sorted."""
     ranges = hours.on(day)

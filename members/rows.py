@@ -17,6 +17,7 @@ from typing import Any
 import pytz
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
+from campaigns import hours
 from campaigns.fields import variable_faults
 from members import numbers
 
@@ -219,7 +220,7 @@ class _Reader:
                 self.fault(name, f"“{text}” is not a date with a time. Write it as {example}.")
                 return None
         try:
-            return value.astimezone(UTC) if value.tzinfo else _instant(zone, value)
+            return value.astimezone(UTC) if value.tzinfo else hours.instant(zone, value)
         except (ValueError, OverflowError):
             self.fault(name, f"{value} is beyond what a calendar knows.")
             return None
@@ -251,11 +252,6 @@ class _Reader:
             elif number:
                 found[number.digits] = number
         return tuple(found.values())
-
-
-def _instant(zone: str, wall_clock: datetime) -> datetime:
-    local: datetime = pytz.timezone(zone).localize(wall_clock, is_dst=False)
-    return local.astimezone(UTC)
 
 
 def _kind(value: object) -> str:

@@ -73,9 +73,19 @@ def test_every_field_is_kept(campaign: Campaign) -> None:
     assert (number.priority, number.description, number.stopped, number.tries) == (7, "mobile", "", 0)
 
 
-def test_an_instant_without_an_offset_is_read_on_the_calendars_clock(campaign: Campaign) -> None:
-    member = add(campaign, numbered("050", expire="2031-07-01 18:00"))[0]
-    assert member.expire_at == datetime(2031, 7, 1, 15, tzinfo=UTC)  # Kyiv in summer
+@pytest.mark.parametrize(
+    ("wall_clock", "expire_at"),
+    [
+        ("2031-07-01 18:00", datetime(2031, 7, 1, 15, tzinfo=UTC)),
+        ("2031-12-01T18:00:30", datetime(2031, 12, 1, 16, 0, 30, tzinfo=UTC)),
+        ("2031-03-30 03:30", datetime(2031, 3, 30, 1, 30, tzinfo=UTC)),  # skipped: half an hour after the change
+        ("2031-10-26 03:30", datetime(2031, 10, 26, 1, 30, tzinfo=UTC)),  # shown twice: the second time
+    ],
+)
+def test_an_instant_without_an_offset_is_read_on_the_calendars_clock(
+    campaign: Campaign, wall_clock: str, expire_at: datetime
+) -> None:
+    assert add(campaign, numbered("050", expire=wall_clock))[0].expire_at == expire_at  # Kyiv
 
 
 def test_a_subscriber_is_ready_as_soon_as_he_is_added(campaign: Campaign) -> None:
