@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from django.db import transaction
@@ -53,6 +53,17 @@ REFUSALS = frozenset(
 """Errors of a job without a channel by which the switch, not a person's phone, refused the call."""
 GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
 """Of these the gateway is the culprit; of the other refusals, the node."""
+
+
+CallEvent: TypeAlias = (
+    events.LegCreated
+    | events.LegProgress
+    | events.LegAnswered
+    | events.LegBridged
+    | events.LegUnbridged
+    | events.LegHungUp
+    | events.JobDone
+)
 
 
 @dataclass(slots=True)
@@ -106,7 +117,7 @@ def held(attempt_id: int) -> Iterator[Held | None]:
 # --- events -----------------------------------------------------------------------------------------------------
 
 
-def apply(event: events.SwitchEvent) -> list[str]:
+def apply(event: CallEvent) -> list[str]:
     """Apply one event of a call; return the commands that the switch must get for it, to be sent by the caller.
 
     An event of no attempt of ours changes nothing.
@@ -124,7 +135,7 @@ def apply(event: events.SwitchEvent) -> list[str]:
         return rows.orders
 
 
-def _attempt_of(event: events.SwitchEvent) -> int | None:
+def _attempt_of(event: CallEvent) -> int | None:
     if isinstance(event, events.JobDone):
         found = Attempt.objects.filter(job_uuid=event.job_uuid)
     else:
@@ -303,7 +314,7 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
 
     ``refused``: the switch or a gateway did not take the call; it gets none for a while. ``lost``: we failed.
     """
-    attempt, operator, member = rows.attempt, rows.operator, rows.member
+    attempt, member = rows.attempt, rows.member
     if not rows.live:
         return False
     now = clock.now()

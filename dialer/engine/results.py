@@ -58,7 +58,7 @@ def _attempt_meant(member: Member, result: policy.Result) -> Attempt | None:
     his = Attempt.objects.filter(member=member)
     if result.attempt is not None:
         return his.filter(pk=result.attempt).first()
-    return his.filter(pk=member.current_attempt_id).first() or his.order_by("-pk").first()
+    return member.current_attempt or his.order_by("-pk").first()
 
 
 def _keep(
