@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.models import Operator, Tier
 from campaigns import actions, hours
-from campaigns.forms import CalendarForm, CampaignForm, RangeFormSet
+from campaigns.forms import BaseHolidayFormSet, CalendarForm, CampaignForm, RangeFormSet
 from campaigns.models import (
     ACTIVE_STATES,
     AllowedVariable,
@@ -88,6 +88,7 @@ class RangeInline(admin.TabularInline):
 
 class HolidayInline(admin.TabularInline):
     model = Holiday
+    formset = BaseHolidayFormSet
     extra = 0
     classes = ("plain-rows",)
 
@@ -418,6 +419,10 @@ class GatewayAdmin(KeptWhileUsed):
 
     class Media:
         css = CSS
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Keep one that subscribers' next calls are planned on; only asked when nothing else keeps it."""
+        return super().has_delete_permission(request, obj) and not Member.objects.filter(next_gateway=obj).exists()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Gateway]:
         live = Attempt.objects.live()

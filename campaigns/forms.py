@@ -14,8 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from campaigns import hours
-from campaigns.fields import ranges_text
-from campaigns.models import Calendar, CalendarRange, Campaign, Holiday, Weekday
+from campaigns.models import Calendar, CalendarRange, Campaign, Holiday
 
 
 class ZoneInput(forms.TextInput):
@@ -45,7 +44,30 @@ class CampaignForm(forms.ModelForm):
         )  # fmt: skip
 
 
-HolidayFormSet = inlineformset_factory(Calendar, Holiday, fields=("date", "name", "yearly", "hours"), extra=0)
+class BaseHolidayFormSet(BaseInlineFormSet):
+    """The holidays of a calendar: one a day, and one a day of the year among those of every year."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in kept_forms(self):
+            day, yearly = form.cleaned_data["date"], form.cleaned_data["yearly"]
+            key = (day.month, day.day) if yearly else day
+            if key in seen:
+                form.add_error("date", _("This calendar has a holiday on that date already."))
+            seen.add(key)
+
+
+HolidayFormSet = inlineformset_factory(
+    Calendar, Holiday, formset=BaseHolidayFormSet, fields=("date", "name", "yearly", "hours"), extra=0
+)
+
+
+def kept_forms(formset: Any) -> list[Any]:
+    """Return the forms of a formset that will be rows: valid, filled in and not to be deleted."""
+    return [
+        form for form in formset.forms if not form.errors and form.cleaned_data and not form.cleaned_data.get("DELETE")
+    ]
 
 
 class RangeFormSet(BaseInlineFormSet):
@@ -58,39 +80,23 @@ class RangeFormSet(BaseInlineFormSet):
         super().clean()
         if any(self.errors):
             return
-        kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
-        self._refuse_overlaps(kept)
-        if not any(self.errors):
-            self._refuse_never_open([form.instance for form in kept])
-
-    def _refuse_overlaps(self, kept: list[Any]) -> None:
-        for weekday in Weekday:
-            of_day: list[tuple[CalendarRange, Any]] = [
-                (form.instance, form) for form in kept if form.cleaned_data["weekday"] == weekday
-            ]
-            of_day += [(item, None) for item in self._added_meanwhile() if item.weekday == weekday]
-            of_day.sort(key=lambda pair: (pair[0].start, pair[0].end))
-            for (first, form), (second, second_form) in pairwise(of_day):
-                if second.start < first.end:
-                    (second_form or form).add_error(
-                        "start" if second_form else "end",
-                        _("%(day)s %(one)s and %(other)s overlap.")
-                        % {
-                            "day": weekday.label,
-                            "one": ranges_text([(first.start, first.end)]),
-                            "other": ranges_text([(second.start, second.end)]),
-                        },
-                    )
-
-    def _added_meanwhile(self) -> list[CalendarRange]:
+        forms_kept = kept_forms(self)
         shown = [form.instance.pk for form in self.initial_forms]
-        return list(CalendarRange.objects.filter(calendar=self.instance.pk).exclude(pk__in=shown))
+        others = list(CalendarRange.objects.filter(calendar=self.instance.pk).exclude(pk__in=shown))
+        self._refuse_overlaps([*((form.instance, form) for form in forms_kept), *((item, None) for item in others)])
+        if not any(self.errors):
+            self._refuse_never_open([*(form.instance for form in forms_kept), *others])
+
+    def _refuse_overlaps(self, ranges: list[tuple[CalendarRange, Any]]) -> None:
+        """Add a fault to the later of each two ranges that overlap (to the earlier if only that one is on the page)."""
+        ranges.sort(key=lambda pair: (pair[0].weekday, pair[0].start, pair[0].end))
+        for (first, first_form), (second, second_form) in pairwise(ranges):
+            if first.weekday == second.weekday and second.start < first.end:
+                told = _("%(one)s and %(other)s overlap.") % {"one": first, "other": second}
+                (second_form or first_form).add_error("start" if second_form else "end", told)
 
     def _refuse_never_open(self, ranges: list[CalendarRange]) -> None:
-        days = HolidayFormSet(self.data, instance=self.instance)
-        if not days.is_valid() or self.instance.time_zone not in pytz.all_timezones_set:
-            return  # told at their own fields
-        holidays = [form.instance for form in days.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
-        faults = hours.validate(self.instance.hours_of([*ranges, *self._added_meanwhile()], holidays))
-        if faults:
-            raise ValidationError(faults)
+        holidays = [form.instance for form in kept_forms(HolidayFormSet(self.data, instance=self.instance))]
+        faults = hours.validate(self.instance.hours_of(ranges, holidays))
+        if "ranges" in faults:  # the others are told at their own fields
+            raise ValidationError(faults["ranges"])
