@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def _switch() -> None:
     make_node(connected=True, last_event_at=clock.now())
 
 
-def running(**fields: object) -> Campaign:
+def running(**fields: Any) -> Campaign:
     campaign = make_campaign(**fields)
     Campaign.objects.filter(pk=campaign.pk).update(state=CampaignState.RUNNING)
     campaign.refresh_from_db()
