@@ -97,7 +97,7 @@ if switch("HTTPS"):
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
 ROOT_URLCONF = "dialer.urls"
 ASGI_APPLICATION = "dialer.asgi.application"
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -122,6 +122,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dialer.middleware.ContentSecurityPolicyMiddleware",
 ]
 TEMPLATES = [
     {

@@ -25,6 +25,9 @@ WAKE_KEY = "dial:wake"
 """Set while a wake is on its way, so that wakes coalesce; the pass deletes it before its first read."""
 WAKE_TTL = 3
 """Seconds (real) after which a lost wake no longer holds back the next one."""
+PASS_KEY = "dial:pass"
+"""Set by each pass for ``PASS_TTL``: what is left of it tells how long ago the last one ran."""
+PASS_TTL = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ def engine() -> Engine:
 def redis() -> Redis:
     """Return a client of the broker's Redis, with short time-outs: it only wakes, and must never hold anyone up."""
     return Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+
+
+def last_pass_age() -> float | None:
+    """Return how many real seconds ago the last pass began, ``None`` if none did for a day. Raises ``RedisError``."""
+    with redis() as client:
+        left = int(client.pttl(PASS_KEY))
+    return None if left < 0 else PASS_TTL - left / 1000
 
 
 def wake() -> None:

@@ -218,7 +218,7 @@ class Member(models.Model):
                 name="member_sticky",
             ),
             # counts and lists
-            models.Index(fields=["campaign", "state", "end_cause"], name="member_by_state"),
+            models.Index(fields=["campaign", "state", "end_cause", "success", "hidden"], name="member_by_state"),
             # search
             models.Index(fields=["external_id"], condition=Q(external_id__isnull=False), name="member_external_id"),
             GinIndex(SearchVector("name", config="simple"), name="member_name_words"),

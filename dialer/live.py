@@ -1,0 +1,562 @@
+"""What the live page shows: one reading for all viewers, in a constant number of statements.
+
+Instants are milliseconds since 1970 in rule time, so that the page's running times agree with the rules whatever the
+factor of the clock. Words come from here, places and running times from the page.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import pytz
+from django.core.cache import cache
+from django.db import connection
+from django.db.models import Case, Count, IntegerField, Q, Value, When
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from redis import RedisError
+
+from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
+from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Gateway, Route
+from dialer import clock, verbs
+from dialer.engine import nodes
+from dialer.models import Attempt, Node, Outcome
+from members.models import OPEN_STATES, Member, MemberState
+
+T = TypeVar("T")
+
+CAMPAIGNS = 50
+"""Campaigns that the page shows: those that run first, then the others by their last change."""
+ATTEMPTS = 30
+"""Last attempts that it lists."""
+RECENT = 500
+"""Last attempts of a campaign that its connect rate and the causes are taken from."""
+LATE = 5.0
+"""Real seconds without a pass of the dial loop, which runs each second, after which the page says so."""
+
+READ_EVERY = 1.0
+SHARE_OF_TIME = 20
+LONGEST = 60.0
+
+OPERATOR_TONES = {
+    OperatorState.WAITING: "free",
+    OperatorState.RESERVED: "held",
+    OperatorState.RECEIVING: "ring",
+    OperatorState.IN_CALL: "talk",
+    OperatorState.WRAP_UP: "wrap",
+    OperatorState.IDLE: "off",
+}
+OUTCOME_TONES = {
+    Outcome.SUCCESS: "good",
+    Outcome.ERROR: "bad",
+    Outcome.ABANDONED: "bad",
+    Outcome.MINUS: "warn",
+    Outcome.AWAITING_RESULT: "wrap",
+}
+CAMPAIGN_TONES = {
+    CampaignState.RUNNING: "good",
+    CampaignState.SLEEPING: "wrap",
+    CampaignState.STOPPING: "warn",
+    CampaignState.COMPLETED: "talk",
+}
+
+_key = "live:snapshot"
+_lock = threading.RLock()
+
+
+def snapshot_json() -> str:
+    """Return what the page shows now, as JSON. However many viewers ask, the database is read once a second."""
+    body = _shared(_key, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
+    return f'{{"now":{_ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
+
+
+def forget() -> None:
+    """Let the next viewer see what was just done, instead of the last second's reading."""
+    cache.delete(_key)
+
+
+def _shared(key: str, read: Callable[[], T]) -> T:
+    """Return a reading that this process keeps for a second, or for so long that reading takes 5 % of the time."""
+    found: T | None = cache.get(key)
+    if found is None:
+        with _lock:
+            found = cache.get(key)
+            if found is None:
+                since = time.monotonic()
+                found = read()
+                took = time.monotonic() - since
+                cache.set(key, found, min(max(READ_EVERY, took * SHARE_OF_TIME), LONGEST))
+    return found
+
+
+def read() -> dict[str, Any]:
+    """Read what the page shows. Twelve statements at most, whatever there is; those that grow with it are shared."""
+    now = clock.now()
+    campaigns = list(
+        Campaign.objects.select_related("calendar")
+        .annotate(
+            place=Case(
+                When(state__in=[*ACTIVE_STATES, CampaignState.STOPPING], then=Value(0)),
+                default=Value(1),
+                output_field=IntegerField(),
+            )
+        )
+        .order_by("place", "-priority", "-state_since", "pk")[:CAMPAIGNS]
+    )
+    ids = [campaign.pk for campaign in campaigns]
+    members = _shared("live:members", lambda: _count_members(ids))
+    ledger = _shared("live:ledger", lambda: _read_ledger(ids, now))
+    lines = _Lines.read(now)
+    staff = _count_staff(ids)
+    switches = list(Node.objects.filter(enabled=True))
+    usable = set(nodes.usable(now))
+    pass_age, redis_answers = _pass_age()
+    return {
+        "alerts": [
+            *_alerts_of_loop(pass_age, redis_answers),
+            *_alerts_of_switches(switches, usable, now),
+            *_alerts_of_gateways(lines.gateways, now),
+        ],
+        "pass_at": None if pass_age is None else _ms(now - timedelta(seconds=pass_age * clock.FACTOR)),
+        "switches": [
+            {
+                "id": node.pk,
+                "name": node.name,
+                "tone": "good" if node.pk in usable else "bad",
+                "label": _("connected") if node.pk in usable else _("no calls"),
+                "heard_at": _ms(node.last_event_at),
+            }
+            for node in switches
+        ],
+        "campaigns": [
+            _campaign(campaign, members.get(campaign.pk, Counter()), ledger, lines, staff[campaign.pk], bool(usable))
+            for campaign in campaigns
+        ],
+        "more_campaigns": max(0, Campaign.objects.count() - CAMPAIGNS) if len(ids) == CAMPAIGNS else 0,
+        "gateways": [
+            {
+                "id": gateway.pk,
+                "name": gateway.name,
+                "used": lines.used[gateway.pk],
+                "capacity": gateway.capacity,
+                "note": _note_of_gateway(gateway, now),
+            }
+            for gateway in lines.gateways
+        ],
+        "causes": ledger.causes(),
+        "recent": ledger.recent,
+        "per_minute": ledger.per_minute,
+        "operators": [_operator(row, now) for row in _operators()],
+        "attempts": [_attempt(attempt) for attempt in _last_attempts()],
+    }
+
+
+# --- campaigns --------------------------------------------------------------------------------------------------
+
+Parts = Counter[tuple[str, str, bool]]
+"""Subscribers by state, end cause and success."""
+
+
+def _count_members(ids: list[int]) -> dict[int, Parts]:
+    """Count the subscribers of campaigns. One statement, on the index alone."""
+    found: dict[int, Parts] = defaultdict(Counter)
+    for campaign, state, cause, success, count in (
+        Member.objects.visible()
+        .filter(campaign__in=ids)
+        .order_by()
+        .values_list("campaign_id", "state", "end_cause", "success")
+        .annotate(count=Count("*"))
+    ):
+        found[campaign][state, cause, success] = count
+    return dict(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """What the attempts of the campaigns shown tell."""
+
+    attempts: dict[int, int]
+    dialled: Counter[int]
+    """Of each campaign's last attempts, those whose subscriber's phone was called."""
+    connected: Counter[int]
+    ended: Counter[tuple[str, str]]
+    """Of all campaigns' last attempts, by cause and outcome."""
+    per_minute: int
+
+    @property
+    def recent(self) -> dict[str, int]:
+        return {"dialled": self.dialled.total(), "connected": self.connected.total(), "of": RECENT}
+
+    def causes(self) -> list[dict[str, Any]]:
+        by_cause: dict[str, Counter[str]] = defaultdict(Counter)
+        for (cause, outcome), count in self.ended.items():
+            by_cause[cause][outcome] += count
+        ordered = sorted(by_cause.items(), key=lambda item: (-item[1].total(), item[0]))
+        return [
+            {"cause": cause, "count": outcomes.total(), "tone": OUTCOME_TONES.get(Outcome(_most(outcomes)), "off")}
+            for cause, outcomes in ordered
+        ]
+
+
+def _most(counts: Counter[str]) -> str:
+    return counts.most_common(1)[0][0]
+
+
+def _read_ledger(ids: list[int], now: datetime) -> _Ledger:
+    """Read the attempts of campaigns: all are counted on an index, the last ``RECENT`` of each looked into. Two
+    statements."""
+    attempts = dict(
+        Attempt.objects.filter(campaign__in=ids)
+        .order_by()
+        .values_list("campaign_id")
+        .annotate(count=Count("*"))
+        .values_list("campaign_id", "count")
+    )
+    found = _Ledger(attempts, Counter(), Counter(), Counter(), 0)
+    in_last_minute = 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT asked.id, last.cause, last.outcome, count(last.subscriber_created_at), count(last.bridged_at),
+                   count(*) FILTER (WHERE last.reserved_at > %(now)s - interval '1 minute'), count(*)
+            FROM unnest(%(ids)s::bigint[]) AS asked(id)
+            CROSS JOIN LATERAL (
+                SELECT cause, outcome, subscriber_created_at, bridged_at, reserved_at
+                FROM dialer_attempt AS a WHERE a.campaign_id = asked.id
+                ORDER BY a.id DESC LIMIT %(recent)s
+            ) AS last
+            GROUP BY asked.id, last.cause, last.outcome
+            """,
+            {"ids": ids, "now": now, "recent": RECENT},
+        )
+        for campaign, cause, outcome, dialled, connected, young, count in cursor.fetchall():
+            in_last_minute += young
+            if outcome:
+                found.dialled[campaign] += dialled
+                found.connected[campaign] += connected
+                found.ended[cause, outcome] += count
+    return _Ledger(attempts, found.dialled, found.connected, found.ended, in_last_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Which lines are taken, by whom."""
+
+    gateways: list[Gateway]
+    used: Counter[int] = field(default_factory=Counter)
+    """By gateway, the lines of outside operators among them."""
+    live: Counter[int] = field(default_factory=Counter)
+    """Attempts by campaign."""
+    serves: dict[int | None, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Gateways that may take a call now, full or not, by the campaign of the route; ``None`` for the common ones."""
+
+    @classmethod
+    def read(cls, now: datetime) -> _Lines:
+        """Three statements."""
+        lines = cls(list(Gateway.objects.all()))
+        for campaign, gateway, outside, count in (
+            Attempt.objects.live()
+            .order_by()
+            .values_list("campaign_id", "gateway_id", "operator_gateway_id")
+            .annotate(count=Count("*"))
+        ):
+            lines.live[campaign] += count
+            lines.used[gateway] += count
+            if outside:
+                lines.used[outside] += count
+        usable = {gateway.pk for gateway in lines.gateways if gateway.enabled and not _is_blocked(gateway, now)}
+        routes = Route.objects.filter(enabled=True).order_by().values_list("campaign_id", "gateway_id").distinct()
+        for owner, gateway in routes:
+            if gateway in usable:
+                lines.serves[owner].add(gateway)
+        return lines
+
+    def are_full(self, campaign_id: int) -> bool:
+        """Tell whether no gateway that may take a call of this campaign has a free line."""
+        capacity = {gateway.pk: gateway.capacity for gateway in self.gateways}
+        return all(
+            self.used[gateway] >= capacity[gateway] for owner in (campaign_id, None) for gateway in self.serves[owner]
+        )
+
+
+@dataclass(slots=True)
+class _Staff:
+    """Operators of a campaign."""
+
+    assigned: int = 0
+    on_duty: int = 0
+    waiting: int = 0
+
+
+def _count_staff(ids: list[int]) -> defaultdict[int, _Staff]:
+    """Count the operators of campaigns. One statement."""
+    on_duty = Q(operator__status__in=READY_STATUSES)
+    rows = (
+        Tier.objects.filter(campaign__in=ids, operator__archived=False)
+        .order_by()
+        .values_list("campaign_id")
+        .annotate(
+            assigned=Count("*"),
+            on_duty=Count("*", filter=on_duty),
+            waiting=Count("*", filter=Q(operator__state=OperatorState.WAITING)),
+        )
+        .values_list("campaign_id", "assigned", "on_duty", "waiting")
+    )
+    found: defaultdict[int, _Staff] = defaultdict(_Staff)
+    found.update({campaign: _Staff(*counts) for campaign, *counts in rows})
+    return found
+
+
+def _campaign(
+    campaign: Campaign, parts: Parts, ledger: _Ledger, lines: _Lines, staff: _Staff, switched: bool
+) -> dict[str, Any]:
+    of = Counter[str]()
+    for (state, _cause, success), count in parts.items():
+        of["success" if success else state] += count
+    ends = Counter({cause: count for (_state, cause, success), count in parts.items() if cause and not success})
+    state = CampaignState(campaign.state)
+    live = lines.live[campaign.pk]
+    return {
+        "id": campaign.pk,
+        "name": campaign.name,
+        "priority": campaign.priority,
+        "state": state,
+        "label": campaign.get_state_display(),
+        "tone": CAMPAIGN_TONES.get(state, "off"),
+        "why": _why(campaign, of, live, lines, staff, switched),
+        "since": _ms(campaign.state_since),
+        "active": state in ACTIVE_STATES,
+        "total": parts.total(),
+        "done": of["success"] + of[MemberState.ENDED],
+        "success": of["success"],
+        "ended": of[MemberState.ENDED],
+        "live": of[MemberState.LIVE],
+        "held": of[MemberState.HELD],
+        "waiting": sum(of[open_state] for open_state in OPEN_STATES),
+        "ends": ends.most_common(),
+        "lines": live,
+        "limit": campaign.limit,
+        "attempts": ledger.attempts.get(campaign.pk, 0),
+        "dialled": ledger.dialled[campaign.pk],
+        "connected": ledger.connected[campaign.pk],
+        "on_duty": staff.on_duty,
+        "assigned": staff.assigned,
+    }
+
+
+def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: _Staff, switched: bool) -> str:
+    """Tell in words why a campaign is in its state, and of one that runs what holds it back."""
+    match CampaignState(campaign.state):
+        case CampaignState.IDLE:
+            return _("never run")
+        case CampaignState.STOPPED:
+            return _("nobody is called")
+        case CampaignState.STOPPING:
+            return ngettext("%d call goes on to its end", "%d calls go on to their end", live) % live
+        case CampaignState.SLEEPING:
+            return _until(campaign.sleeping_until, campaign.calendar.time_zone)
+        case CampaignState.COMPLETED:
+            reason = campaign.get_completion_display().lower()
+            left = campaign.completion_left
+            return f"{reason} ({_('%d left') % left})" if left else reason
+    if not switched:
+        return _("no switch takes calls")
+    if not staff.assigned:
+        return _("no operator is assigned")
+    if not staff.on_duty:
+        return _("no operator is on duty")
+    if not of[MemberState.READY] and not live:
+        return _("everyone left waits for a next try") if of[MemberState.WAITING] else _("nobody is left to call")
+    if live >= campaign.limit:
+        return _("dialling at its limit")
+    if lines.are_full(campaign.pk):
+        return _("dialling, no line of its gateways is free")
+    if not staff.waiting:
+        return _("dialling, every operator is busy")
+    return _("dialling")
+
+
+def _until(instant: datetime | None, zone: str) -> str:
+    """Write an instant on the wall clock of a zone, with the date when it is not within this week."""
+    if instant is None:
+        return ""
+    there = localtime(instant, pytz.timezone(zone))
+    when = date_format(there, "D H:i" if (instant - clock.now()).days < 6 else "D j M H:i")
+    return _("until %(when)s %(zone)s") % {"when": when, "zone": zone}
+
+
+# --- gateways, switches and the loop ----------------------------------------------------------------------------
+
+
+def _is_blocked(gateway: Gateway, now: datetime) -> bool:
+    return gateway.blocked_until is not None and gateway.blocked_until > now
+
+
+def _note_of_gateway(gateway: Gateway, now: datetime) -> str:
+    if not gateway.enabled:
+        return _("switched off")
+    return _("no calls for a while: %s") % gateway.blocked_reason if _is_blocked(gateway, now) else ""
+
+
+def _alerts_of_gateways(gateways: Iterable[Gateway], now: datetime) -> list[dict[str, str]]:
+    return [
+        {
+            "code": f"gateway {gateway.pk}",
+            "tone": "warn",
+            "title": _("Gateway %s refuses calls.") % gateway.name,
+            "text": _("It is tried again within a minute. It said: %s") % gateway.blocked_reason,
+        }
+        for gateway in gateways
+        if gateway.enabled and _is_blocked(gateway, now)
+    ]
+
+
+def _alerts_of_switches(switches: list[Node], usable: set[int], now: datetime) -> list[dict[str, str]]:
+    if not switches:
+        return [
+            {
+                "code": "no switch",
+                "tone": "bad",
+                "title": _("No switch yet."),
+                "text": _("The listener has not connected to one: does it run, and is FREESWITCH_URL right?"),
+            }
+        ]
+    alerts = []
+    for node in switches:
+        if node.pk in usable:
+            continue
+        if node.blocked_until is not None and node.blocked_until > now:
+            title = _("Switch %s refuses calls.")
+            text = _("It is tried again within a minute. It said: %s") % node.blocked_reason
+        else:
+            title = _("Switch %s is disconnected.")
+            text = _("No new call is placed there. Calls under way go on, and the listener is trying again.")
+        alerts.append({"code": f"switch {node.pk}", "tone": "bad", "title": title % node.name, "text": text})
+    return alerts
+
+
+def _pass_age() -> tuple[float | None, bool]:
+    """Return how many real seconds ago the dial loop ran, and whether Redis answered."""
+    try:
+        return verbs.last_pass_age(), True
+    except (RedisError, OSError):
+        return None, False
+
+
+def _alerts_of_loop(age: float | None, redis_answers: bool) -> list[dict[str, str]]:
+    if not redis_answers:
+        title = _("Redis does not answer.")
+        text = _("Nothing wakes the dial loop: no new call is placed until it does.")
+    elif age is None or age > LATE:
+        title = _("The dial loop does not run.")
+        text = _("Its last pass was %d s ago.") % age if age is not None else _("No pass was seen for a day.")
+        text += " " + _("Do the dial worker and beat run?")
+    else:
+        return []
+    return [{"code": "loop", "tone": "bad", "title": title, "text": text}]
+
+
+# --- operators --------------------------------------------------------------------------------------------------
+
+
+def _operators() -> Iterable[Any]:
+    """Read those who have not left, with whom they talk to. One statement."""
+    return (
+        Operator.objects.filter(archived=False)
+        .order_by("name", "pk")
+        .values(
+            "id", "name", "extension", "contact", "status", "next_status", "status_since", "forced_break", "state",
+            "state_since", "ready_at", "registered", "uses_client", "client_connected", "call_centre_mode",
+            "current_attempt__member_id", "current_attempt__member__name", "current_attempt__digits",
+            "current_attempt__communication__number",
+        )
+    )  # fmt: skip
+
+
+def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    status, state = OperatorStatus(row["status"]), OperatorState(row["state"])
+    away = status in AWAY_STATUSES and state == OperatorState.IDLE
+    if away:
+        tone = "break" if status == OperatorStatus.ON_BREAK else "off"
+    else:
+        tone = OPERATOR_TONES[state]
+    rests = state == OperatorState.WAITING and row["ready_at"] is not None and row["ready_at"] > now
+    found = {
+        "id": row["id"],
+        "name": row["name"],
+        "extension": row["extension"],
+        "status": status.label,
+        "state": state.label,
+        "shown": status.label if away else state.label,
+        "tone": tone,
+        "since": _ms(row["status_since"] if away else row["state_since"]),
+        "phone": None if row["contact"] else row["registered"],
+        "note": _note_of_operator(row, status),
+        "rests_until": _ms(row["ready_at"]) if rests else None,
+    }
+    if row["current_attempt__member_id"]:
+        found["with"] = row["current_attempt__member__name"] or f"#{row['current_attempt__member_id']}"
+        found["number"] = row["current_attempt__communication__number"] or row["current_attempt__digits"]
+    return found
+
+
+def _note_of_operator(row: dict[str, Any], status: OperatorStatus) -> str:
+    if row["forced_break"]:
+        return _("forced: calls were not answered")
+    if row["next_status"]:
+        return _("then %s") % OperatorStatus(row["next_status"]).label
+    if status in READY_STATUSES:
+        if not row["registered"] and not row["contact"]:
+            return _("phone not registered")
+        if row["uses_client"] and not row["client_connected"]:
+            return _("client not connected")
+        if row["uses_client"] and not row["call_centre_mode"]:
+            return _("call-centre mode off")
+    return ""
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------
+
+
+def _last_attempts() -> list[Attempt]:
+    """Read the last attempts of all campaigns. One statement."""
+    return list(
+        Attempt.objects.select_related("member", "operator", "campaign", "communication").order_by("-pk")[:ATTEMPTS]
+    )
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    live = attempt.ended_at is None
+    talks = live and attempt.bridged_at is not None and attempt.talk_ended_at is None
+    if live:
+        label, tone = attempt.stage, "talk" if attempt.bridged_at else "ring" if attempt.sending_at else "held"
+    else:
+        outcome = Outcome(attempt.outcome)
+        label, tone = str(outcome.label), OUTCOME_TONES.get(outcome, "off")
+    return {
+        "id": attempt.pk,
+        "at": _ms(attempt.reserved_at),
+        "subscriber": str(attempt.member),
+        "number": attempt.communication.number if attempt.communication else attempt.digits,
+        "campaign": attempt.campaign.name,
+        "operator": attempt.operator.name,
+        "live": live,
+        "label": label,
+        "tone": tone,
+        "cause": attempt.cause,
+        "talks_since": _ms(attempt.bridged_at) if talks else None,
+        "talk": None if attempt.bridged_at is None else round(attempt.talk_seconds),
+    }
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else round(instant.timestamp() * 1000)

@@ -1,0 +1,127 @@
+"""The live page and what its buttons do; log-in; the probe of the web server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from campaigns import actions
+from campaigns.actions import RunAnswer
+from campaigns.models import Campaign, CampaignState
+from dialer import live as live_page
+from dialer.errors import Refused
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def for_supervisors(view: View[P]) -> View[P]:
+    """Show a page to staff alone: others are sent to the log-in, or refused when they are logged in."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        if not request.user.is_staff:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def for_supervisors_scripts(view: View[P]) -> View[P]:
+    """As ``for_supervisors``, for what a page asks for by itself: 401 and 403 instead of a page."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return JsonResponse({"message": _("You are logged out.")}, status=401)
+        if not request.user.is_staff:
+            return JsonResponse({"message": _("This is for supervisors.")}, status=403)
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+@require_safe
+@never_cache
+@for_supervisors
+def live(request: HttpRequest) -> HttpResponse:
+    """Show what goes on."""
+    shown = {
+        "snapshot": json.loads(live_page.snapshot_json()),
+        "may_run": request.user.has_perm("campaigns.change_campaign"),
+    }
+    return render(request, "live.html", shown)
+
+
+@require_GET
+@never_cache
+@for_supervisors_scripts
+def live_json(request: HttpRequest) -> HttpResponse:
+    """Give what the live page shows now."""
+    return HttpResponse(live_page.snapshot_json(), content_type="application/json")
+
+
+@require_POST
+@for_supervisors_scripts
+def run(request: HttpRequest, campaign_id: int) -> HttpResponse:
+    """RUN, and answer what came of it in words."""
+
+    def start(campaign: Campaign) -> tuple[str, str]:
+        answer = actions.run(campaign.pk, by=request.user)
+        tone = "good" if answer in (RunAnswer.STARTED, RunAnswer.UNCHANGED) else "warn"
+        return tone, f"{campaign}: {answer.label}"
+
+    return _act(request, campaign_id, start)
+
+
+@require_POST
+@for_supervisors_scripts
+def stop(request: HttpRequest, campaign_id: int) -> HttpResponse:
+    """STOP, and answer what came of it in words."""
+
+    def end(campaign: Campaign) -> tuple[str, str]:
+        stopped = actions.stop(campaign.pk, by=request.user) == CampaignState.STOPPED
+        told = _("Stopped.") if stopped else _("No new call is placed; calls under way go on to their end.")
+        return "good", f"{campaign}: {told}"
+
+    return _act(request, campaign_id, end)
+
+
+def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple[str, str]]) -> JsonResponse:
+    if not request.user.has_perm("campaigns.change_campaign"):
+        return JsonResponse({"message": _("You may look, but not run or stop campaigns.")}, status=403)
+    campaign = Campaign.objects.filter(pk=campaign_id).first()
+    if campaign is None:
+        return JsonResponse({"message": _("This campaign is gone.")}, status=404)
+    try:
+        tone, message = act(campaign)
+    except Refused as refusal:
+        return JsonResponse({"tone": "bad", "code": refusal.code, "message": refusal.message}, status=409)
+    finally:
+        live_page.forget()
+    return JsonResponse({"tone": tone, "message": message})
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer whether this web server can work: 200, or 503 without the database. For probes; tells nothing else."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return HttpResponse("no database", status=503, content_type="text/plain")
+    return HttpResponse("ok", content_type="text/plain")

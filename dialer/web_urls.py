@@ -1,0 +1,16 @@
+"""Where the supervisors' pages are."""
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from dialer import views
+
+urlpatterns = [
+    path("", views.live, name="live"),
+    path("live.json", views.live_json, name="live-json"),
+    path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
+    path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
+    path("login/", LoginView.as_view(next_page="live", redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("healthz", views.healthz, name="healthz"),
+]
