@@ -67,13 +67,10 @@ CallEvent: TypeAlias = (
 
 
 @dataclass(slots=True)
-class Held:
-    """An attempt and the rows it holds, all locked."""
+class Stage:
+    """An attempt, locked, with its operator: enough for what does not end it."""
 
     attempt: Attempt
-    operator: Operator
-    member: Member
-    numbers: list[Communication]
     changed: set[str] = field(default_factory=set)
     orders: list[str] = field(default_factory=list)
     """Commands for the switch, to be sent once the transaction has committed."""
@@ -97,9 +94,29 @@ class Held:
         return self.attempt.ended_at is None
 
 
+@dataclass(slots=True, kw_only=True)
+class Held(Stage):
+    """An attempt and all the rows it holds, locked: what is needed to end it."""
+
+    operator: Operator
+    member: Member
+    numbers: list[Communication]
+
+
+@contextmanager
+def _staged(attempt_id: int) -> Iterator[Stage]:
+    """Lock an attempt and its operator, in a transaction. Two statements."""
+    with transaction.atomic():
+        of_attempt = Attempt.objects.filter(pk=attempt_id).values("operator_id")
+        Operator.objects.select_for_update(no_key=True).values_list("pk").get(pk__in=of_attempt)
+        rows = Stage(Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id))
+        yield rows
+        rows.save()
+
+
 @contextmanager
 def held(attempt_id: int) -> Iterator[Held | None]:
-    """Lock an attempt and what it holds, in a transaction; ``None`` when there is no such attempt. Four statements."""
+    """Lock an attempt and what it holds, in a transaction; ``None`` when there is no such attempt. Five statements."""
     with transaction.atomic():
         ids = Attempt.objects.filter(pk=attempt_id).values_list("operator_id", "member_id").first()
         if ids is None:
@@ -109,7 +126,7 @@ def held(attempt_id: int) -> Iterator[Held | None]:
         member = Member.objects.select_for_update(no_key=True).get(pk=ids[1])
         numbers = list(Communication.objects.select_for_update(no_key=True).filter(member=member).order_by("pk"))
         attempt = Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id)
-        rows = Held(attempt, operator, member, numbers)
+        rows = Held(attempt, operator=operator, member=member, numbers=numbers)
         yield rows
         rows.save()
 
@@ -125,14 +142,20 @@ def apply(event: CallEvent) -> list[str]:
     attempt_id = _attempt_of(event)
     if attempt_id is None:
         return []
-    with held(attempt_id) as rows:
-        if rows is None:
-            return []
-        _apply(event, rows)
-        if rows.live and rows.attempt.kill_reason and isinstance(event, events.LegCreated | events.LegAnswered):
+    if isinstance(event, events.LegHungUp) or (isinstance(event, events.JobDone) and not event.ok):
+        with held(attempt_id) as rows:
+            assert rows is not None  # attempts are never deleted
+            if isinstance(event, events.LegHungUp):
+                _hung_up(event, rows)
+            else:
+                _job_failed(event, rows)
+            return rows.orders
+    with _staged(attempt_id) as stage:
+        _apply(event, stage)
+        if stage.live and stage.attempt.kill_reason and isinstance(event, events.LegCreated | events.LegAnswered):
             # The wish to hang up came before the leg.
-            rows.orders.append(commands.hang_up(event.leg, "MANAGER_REQUEST"))
-        return rows.orders
+            stage.orders.append(commands.hang_up(event.leg, "MANAGER_REQUEST"))
+        return stage.orders
 
 
 def _attempt_of(event: CallEvent) -> int | None:
@@ -143,17 +166,17 @@ def _attempt_of(event: CallEvent) -> int | None:
     return found.values_list("pk", flat=True).first()
 
 
-def _role(event: Any, rows: Held) -> str:
+def _role(event: Any, rows: Stage) -> str:
     return "operator" if event.leg == rows.attempt.operator_uuid else "subscriber"
 
 
 @singledispatch
-def _apply(event: Any, rows: Held) -> None:
+def _apply(event: Any, rows: Stage) -> None:
     """Events that tell nothing of a call's course."""
 
 
 @_apply.register
-def _(event: events.LegCreated, rows: Held) -> None:
+def _(event: events.LegCreated, rows: Stage) -> None:
     if not rows.live:
         # It ended in our books, yet the switch has just begun it: nobody must talk on it.
         rows.orders.append(commands.hang_up(event.leg, "ORIGINATOR_CANCEL"))
@@ -164,7 +187,7 @@ def _(event: events.LegCreated, rows: Held) -> None:
     rows.orders += _variables_to_set(rows.attempt, event.leg)
     if _role(event, rows) == "operator":
         rows.set_once("operator_ringing_at", event.at)
-        agents.receiving(rows.operator.pk, rows.attempt.pk, event.at)
+        agents.receiving(rows.attempt.operator_id, rows.attempt.pk, event.at)
     else:
         _operator_answered(rows, event.at)
         rows.set_once("subscriber_created_at", event.at)
@@ -183,14 +206,14 @@ def _variables_to_set(attempt: Attempt, leg: UUID) -> list[str]:
 
 
 @_apply.register
-def _(event: events.LegProgress, rows: Held) -> None:
+def _(event: events.LegProgress, rows: Stage) -> None:
     if rows.live and _role(event, rows) == "subscriber":
         rows.set_once("subscriber_created_at", event.at)
         rows.set_once("subscriber_ringing_at", event.at)
 
 
 @_apply.register
-def _(event: events.LegAnswered, rows: Held) -> None:
+def _(event: events.LegAnswered, rows: Stage) -> None:
     if not rows.live:
         return
     if _role(event, rows) == "operator":
@@ -201,32 +224,32 @@ def _(event: events.LegAnswered, rows: Held) -> None:
 
 
 @_apply.register
-def _(event: events.LegBridged, rows: Held) -> None:
+def _(event: events.LegBridged, rows: Stage) -> None:
     if rows.live:
         _bridged(rows, event.at)
 
 
 @_apply.register
-def _(event: events.LegUnbridged, rows: Held) -> None:
+def _(event: events.LegUnbridged, rows: Stage) -> None:
     if rows.live and rows.attempt.bridged_at:
         rows.set_once("talk_ended_at", event.at)
 
 
 @_apply.register
-def _(event: events.JobDone, rows: Held) -> None:
-    if not rows.live:
-        return
-    if event.ok:
+def _(event: events.JobDone, rows: Stage) -> None:
+    if rows.live:
         _operator_answered(rows, event.at)
-    elif rows.attempt.operator_ringing_at is None:
-        # No channel was ever created: the job alone tells how it ended.
+
+
+def _job_failed(event: events.JobDone, rows: Held) -> None:
+    # Where there was a channel its own end tells more, and has come or will come.
+    if rows.live and rows.attempt.operator_ringing_at is None:
         rows.set_once("operator_cause", event.cause)
         rows.set_once("operator_ended_at", event.at)
         end(rows, refused=event.cause in REFUSALS)
 
 
-@_apply.register
-def _(event: events.LegHungUp, rows: Held) -> None:
+def _hung_up(event: events.LegHungUp, rows: Held) -> None:
     if not rows.live:
         _correct(event, rows)
         return
@@ -260,13 +283,13 @@ def _subscriber_from_operators_end(event: events.LegHungUp, rows: Held) -> None:
     repair(rows.attempt, "lost_events", f"The subscriber's leg is known from the operator's alone ({told}).")
 
 
-def _operator_answered(rows: Held, at: datetime) -> None:
+def _operator_answered(rows: Stage, at: datetime) -> None:
     rows.set_once("operator_ringing_at", at)
     if rows.set_once("operator_answered_at", at):
-        agents.in_call(rows.operator.pk, rows.attempt.pk, at)
+        agents.in_call(rows.attempt.operator_id, rows.attempt.pk, at)
 
 
-def _bridged(rows: Held, at: datetime) -> None:
+def _bridged(rows: Stage, at: datetime) -> None:
     _operator_answered(rows, at)
     rows.set_once("subscriber_created_at", at)
     rows.set_once("subscriber_answered_at", at)
@@ -321,7 +344,7 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
     ended_at = max(filter(None, (attempt.operator_ended_at, attempt.subscriber_ended_at)), default=now)
     campaign = Campaign.objects.prefetch_related("causes").get(pk=attempt.campaign_id)
     decision = policy.decide_end(
-        _attempt_facts(attempt, ended_at, refused=refused, lost=lost), member_facts(rows), rules_of(campaign), now
+        _attempt_facts(attempt, ended_at, lost=lost), member_facts(rows), rules_of(campaign), now
     )
     stored = attempt.result_state == ResultState.STORED
     awaits = decision.outcome == Outcome.AWAITING_RESULT
@@ -369,7 +392,7 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
     return True
 
 
-def _attempt_facts(attempt: Attempt, ended_at: datetime, *, refused: bool, lost: bool) -> policy.AttemptFacts:
+def _attempt_facts(attempt: Attempt, ended_at: datetime, *, lost: bool) -> policy.AttemptFacts:
     return policy.AttemptFacts(
         operator_cause=attempt.operator_cause,
         subscriber_cause=attempt.subscriber_cause,
@@ -381,10 +404,10 @@ def _attempt_facts(attempt: Attempt, ended_at: datetime, *, refused: bool, lost:
         ended_at=ended_at,
         operator_left=_operator_left(attempt),
         killed_by_person=attempt.kill_reason == KillReason.PERSON,
-        withdrawn=attempt.sending_at is None,
-        refused=refused,
+        withdrawn=attempt.sending_at is None or attempt.kill_reason == KillReason.WITHDRAWN,
         lost=lost,
         subscriber_first=attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST,
+        result_stored=attempt.result_state == ResultState.STORED,
     )
 
 
@@ -406,6 +429,7 @@ def member_facts(rows: Held) -> policy.MemberFacts:
         minus_in_row=member.minus_in_row,
         extra_attempts=member.extra_attempts,
         active_numbers=sum(not number.stopped for number in rows.numbers),
+        dialled_active=any(n.pk == rows.attempt.communication_id and not n.stopped for n in rows.numbers),
         expire_at=member.expire_at,
         end_requested=member.end_requested,
     )
@@ -441,6 +465,7 @@ def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_
             cause=attempt.operator_cause,
             ended_at=at,
             left=_operator_left(attempt),
+            registers=not operator.contact,
             ended_by_others=ended_by_others or attempt.kill_reason != KillReason.NONE or attempt.sending_at is None,
             hold_until=attempt.result_deadline if awaits and campaign.wrap_up_until_result else None,
         )

@@ -9,6 +9,7 @@ or not at all changes only latency.
 from __future__ import annotations
 
 import logging
+import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -320,9 +321,10 @@ def _free_operator(operator: Operator) -> policy.FreeOperator:
         id=operator.pk,
         call_timeout=operator.call_timeout,
         gateway=operator.gateway_id if operator.contact else None,
-        idle_since=operator.idle_since,
+        idle_since=operator.idle_since.timestamp() if operator.idle_since else 0.0,
         calls=operator.calls,
         talk_seconds=operator.talk_seconds,
+        dice=random.random(),  # noqa: S311 - no secret hangs on it
     )
 
 

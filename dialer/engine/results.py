@@ -141,6 +141,7 @@ def _apply(rows: Held, campaign: Campaign, result: policy.Result, received: date
         active_after=len(active) + (following is not None and (known is None or known.pk not in active)),
         call_ended=rows.attempt.subscriber_ended_at or rows.attempt.ended_at or now,
         received=received,
+        now=now,
     )
     _settle(rows, decision)
     on = not result.success

@@ -1,0 +1,40 @@
+"""The rules as pure functions: facts and ``now`` in, a decision out. Knows no model, touches nothing."""
+
+from dialer.engine.policy.allotment import CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
+from dialer.engine.policy.ends import (
+    ABANDONED,
+    SUCCESS_CAUSE,
+    AttemptFacts,
+    EndDecision,
+    MemberFacts,
+    Rules,
+    decide_end,
+    plain_cause,
+)
+from dialer.engine.policy.operators import OperatorDecision, OperatorFacts, decide_operator
+from dialer.engine.policy.results import Result, ResultDecision, decide_no_result, decide_result, read_result
+
+__all__ = [
+    "ABANDONED",
+    "SUCCESS_CAUSE",
+    "AttemptFacts",
+    "CampaignLines",
+    "Candidate",
+    "EndDecision",
+    "FreeOperator",
+    "Match",
+    "MemberFacts",
+    "OperatorDecision",
+    "OperatorFacts",
+    "Result",
+    "ResultDecision",
+    "Rules",
+    "TierPlace",
+    "allot",
+    "decide_end",
+    "decide_no_result",
+    "decide_operator",
+    "decide_result",
+    "plain_cause",
+    "read_result",
+]
