@@ -701,17 +701,23 @@ def update_number(number: Communication, *, priority: int, description: str, by:
     return number
 
 
-@transaction.atomic
 def stop_number(number: Communication, *, by: Person = None) -> None:
-    """Call a number no more; a call goes on to its end.
+    """Call a number no more. See ``stop_numbers``."""
+    stop_numbers(number.member, [number], by=by)
 
-    Its subscriber ends when it was his last one: ``NO_COMMUNICATIONS``.
+
+@transaction.atomic
+def stop_numbers(member: Member, several: Sequence[Communication], *, by: Person = None) -> None:
+    """Call these numbers of a subscriber no more; a call goes on to its end, one that has not begun is withdrawn.
+
+    He ends when they were his last ones: ``NO_COMMUNICATIONS``. Must come before whatever else locks him.
     """
-    verbs.withdraw_number([number.digits], campaign_id=number.campaign_id)
-    _lock(number.member)
-    Communication.objects.filter(pk=number.pk).update(stopped=StopReason.PERSON, stop_cause="")
-    _end_without_numbers(number.member_id)
-    _log("members.number_stopped", number.member, by, number=number.pk)
+    verbs.withdraw_number([number.digits for number in several], campaign_id=member.campaign_id)
+    _lock(member)
+    his = Communication.objects.filter(member=member.pk)
+    his.filter(pk__in=[number.pk for number in several]).update(stopped=StopReason.PERSON, stop_cause="")
+    _end_without_numbers(member.pk)
+    _log("members.numbers_stopped", member, by, numbers=[number.pk for number in several])
 
 
 @transaction.atomic

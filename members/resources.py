@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import tablib
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.html import conditional_escape
@@ -206,3 +210,30 @@ class MemberResource(resources.ModelResource):
 
     def dehydrate_variables(self, member: Member) -> str:
         return json.dumps(member.variables, ensure_ascii=False) if member.variables else ""
+
+
+class UploadStorage:
+    """Keeps an uploaded file between its preview and the confirmation, for a day at most."""
+
+    KEPT_FOR = 24 * 3600
+
+    def __init__(self, name: str | None = None, **kwargs: Any) -> None:
+        self.name = name or uuid4().hex
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return Path(settings.DATA_DIR) / "uploads" / self.name
+
+    def save(self, data: bytes) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for old in self.path.parent.iterdir():
+            if old.stat().st_mtime < time.time() - self.KEPT_FOR:
+                old.unlink(missing_ok=True)
+        self.path.write_bytes(data)
+
+    def read(self) -> bytes:
+        return self.path.read_bytes()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

@@ -106,6 +106,13 @@ def held_by(member: Member) -> Attempt:
     return member.current_attempt or factories.make_attempt(member, ended_at=clock.now())
 
 
+def stop_and_reactivate(member: Member) -> None:
+    actions.add_number(member, "1")
+    number = member.communications.all()[0]
+    actions.stop_number(number)
+    actions.reactivate_number(number)
+
+
 ACTIONS: dict[str, Callable[[Member], Any]] = {
     "hold": lambda m: actions.hold([(m.pk, held_by(m).pk)]),
     "let_go": lambda m: let_go(held_by(m)),
@@ -123,11 +130,7 @@ ACTIONS: dict[str, Callable[[Member], Any]] = {
     "delete_members": lambda m: (held_by(m), actions.delete_members(queryset(m))),
     "anonymise": lambda m: (held_by(m), actions.anonymise(queryset(m))),
     "stop_number": lambda m: actions.stop_number(m.communications.get()),
-    "stop and reactivate": lambda m: (
-        actions.add_number(m, "1"),
-        actions.stop_number(m.communications.all()[0]),
-        actions.reactivate_number(m.communications.all()[0]),
-    ),
+    "stop and reactivate": stop_and_reactivate,
     "add_do_not_call": lambda m: actions.add_do_not_call(m.communications.get().digits),
     "update_member": lambda m: actions.update_member(m, {"name": "Anna", "timezone": "Asia/Tokyo"}),
 }
