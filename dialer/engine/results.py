@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from agents import actions as agents
 from campaigns.models import Campaign
@@ -32,19 +34,20 @@ def report_result(
 
     During the call it is stored, after it applied at once; the same again acts once. Raises ``DoesNotExist`` for an
     unknown campaign or subscriber, ``ValidationError`` with every fault by field, and ``Refused`` when no result is
-    awaited, another one was given, or it is about another attempt. What is refused is kept with its attempt.
+    awaited, another one was given, or it is about another attempt. What is refused is kept with its attempt; so this
+    must not run in a transaction that an exception rolls back.
     """
     campaign = Campaign.objects.get(pk=campaign_id)
     member = Member.objects.get(pk=member_id, campaign=campaign, hidden=False)
     if not isinstance(body, dict):
         raise ValidationError({"success": ["The body is a JSON object with the field success."]})
-    result, faults = policy.read_result(body, lambda text: numbers.clean(text)[1])
+    result, faults = policy.read_result(body, _digits)
     if result is None:
         raise ValidationError(faults)
     attempt = _attempt_meant(member, result)
     try:
         if attempt is None:
-            raise Refused("NEVER_CONNECTED", "No call with this subscriber awaits a result.")
+            raise Refused("NOT_CONNECTED", "There was no such call with this subscriber.")
         verdict = _take(attempt, campaign, result, body)
     except Refused as refusal:
         _keep(member, attempt, body, Verdict.REFUSED, refusal.message, by)
@@ -54,11 +57,11 @@ def report_result(
 
 
 def _attempt_meant(member: Member, result: policy.Result) -> Attempt | None:
-    """The attempt that a result is about: the one it names, else the one that holds him, else his last."""
+    """The attempt that a result is about: the one it names, else his last that was connected, else his last."""
     his = Attempt.objects.filter(member=member)
     if result.attempt is not None:
         return his.filter(pk=result.attempt).first()
-    return member.current_attempt or his.order_by("-pk").first()
+    return his.filter(bridged_at__isnull=False).order_by("-pk").first() or his.order_by("-pk").first()
 
 
 def _keep(
@@ -82,12 +85,12 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
             raise Refused("ALREADY_GIVEN", "Another result of this call was given already.")
         if given.result_state == ResultState.TIMED_OUT:
             raise Refused("TIMED_OUT", "The time for a result of this call is over.")
-        if rows.member.current_attempt_id != given.pk:
-            raise Refused("NOT_AWAITED", "This is not the call whose result is awaited.")
-        if not campaign.wait_for_result and given.result_state != ResultState.AWAITED:
-            raise Refused("MODE_OFF", "This campaign does not wait for results.")
         if given.bridged_at is None:
             raise Refused("NOT_CONNECTED", "This call has not been connected.")
+        if not campaign.wait_for_result and given.result_state != ResultState.AWAITED:
+            raise Refused("MODE_OFF", "This campaign does not wait for results.")
+        if rows.member.current_attempt_id != given.pk:
+            raise Refused("NOT_AWAITED", "This is not the call whose result is awaited.")
         now = clock.now()
         if given.result_deadline is not None and now > given.result_deadline:
             raise Refused("TIMED_OUT", "The time for a result of this call is over.")
@@ -97,9 +100,7 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
         if rows.live:
             given.result_state = ResultState.STORED
             return Verdict.STORED
-        given.result_state = ResultState.APPLIED
-        rows.save()
-        _apply(rows, campaign, result, now)
+        _apply(rows, campaign, result, received=now, now=now)
         return Verdict.APPLIED
 
 
@@ -107,26 +108,33 @@ def _check_next(rows: Held, result: policy.Result) -> None:
     """Refuse a next number that belongs to another subscriber of the campaign."""
     if result.success or result.next_communication is None:
         return
-    digits = numbers.clean(result.next_communication)[1]
+    digits = _digits(result.next_communication)
     other = Communication.objects.filter(campaign=rows.member.campaign_id, digits=digits).exclude(member=rows.member)
     if other.exists():
         raise Refused("NUMBER_TAKEN", f"next_communication: {result.next_communication} belongs to another subscriber.")
 
 
 def apply_stored(rows: Held, campaign: Campaign) -> None:
-    """Apply the result that was stored during the call, which has just ended."""
-    result, faults = policy.read_result(rows.attempt.result or {}, lambda text: numbers.clean(text)[1])
+    """Apply the result that was stored during the call, which has just ended and holds its subscriber.
+
+    A next number that another subscriber has got meanwhile is left out, with a row of repair.
+    """
+    result, faults = policy.read_result(rows.attempt.result or {}, _digits)
     if result is None:
         raise ValueError(f"A stored result is not valid: {faults}")
-    rows.attempt.result_state = ResultState.APPLIED
-    rows.changed.add("result_state")
-    rows.member.refresh_from_db()
-    _apply(rows, campaign, result, rows.attempt.result_at or clock.now())
-
-
-def _apply(rows: Held, campaign: Campaign, result: policy.Result, received: datetime) -> None:
     now = clock.now()
-    following = numbers.clean(result.next_communication)[1] if result.next_communication else None
+    rows.member.refresh_from_db()
+    received = rows.attempt.result_at or now
+    try:
+        with transaction.atomic():
+            _apply(rows, campaign, result, received=received, now=now)
+    except Refused as refusal:
+        calls.repair(rows.attempt, "result_in_part", f"The rest of the result was applied. {refusal.message}")
+        _apply(rows, campaign, replace(result, next_communication=None), received=received, now=now)
+
+
+def _apply(rows: Held, campaign: Campaign, result: policy.Result, *, received: datetime, now: datetime) -> None:
+    following = _digits(result.next_communication) if result.next_communication else None
     known = next((number for number in rows.numbers if number.digits == following), None)
     stopped = [
         number.pk
@@ -134,26 +142,25 @@ def _apply(rows: Held, campaign: Campaign, result: policy.Result, received: date
         if (result.stop_all or number.digits in result.stop) and number.digits != following
     ]
     active = {number.pk for number in rows.numbers if not number.stopped} - set(stopped)
+    comes_back = following is not None and (known is None or known.pk not in active)
     decision = policy.decide_result(
         result,
         calls.member_facts(rows),
         calls.rules_of(campaign),
-        active_after=len(active) + (following is not None and (known is None or known.pk not in active)),
+        active_after=len(active) + comes_back,
         call_ended=rows.attempt.subscriber_ended_at or rows.attempt.ended_at or now,
         received=received,
         now=now,
     )
-    _settle(rows, decision)
-    on = not result.success
     members.apply_result(
         rows.member.pk,
         rows.attempt.pk,
         now=now,
-        reset_counters=on and result.reset,
-        stop_ids=stopped if on else [],
-        reactivate_id=known.pk if on and known else None,
-        new_number=result.next_communication if on and following and known is None else None,
-        request_next=on and following is not None,
+        reset_counters=result.reset,
+        stop_ids=stopped,
+        reactivate_id=known.pk if known else None,
+        new_number=result.next_communication if following and known is None else None,
+        request_next=following is not None,
         extra_attempts=decision.extra_attempts,
         end_cause=decision.end_cause,
         success=decision.success,
@@ -161,14 +168,20 @@ def _apply(rows: Held, campaign: Campaign, result: policy.Result, received: date
         counted=decision.counted,
         minus_in_row=0,
     )
-    agents.end_wrap_up_for(rows.attempt.pk, now) if campaign.wrap_up_until_result else None
+    _settle(rows, decision, ResultState.APPLIED)
+    if campaign.wrap_up_until_result:
+        agents.end_wrap_up_for(rows.attempt.pk, now)
     verbs.wake()
 
 
-def _settle(rows: Held, decision: policy.ResultDecision) -> None:
+def _digits(number: str) -> str:
+    return numbers.clean(number).digits
+
+
+def _settle(rows: Held, decision: policy.ResultDecision, state: ResultState) -> None:
     """Write into the attempt what it finally meant."""
-    rows.attempt.outcome, rows.attempt.counted = Outcome(decision.outcome), decision.counted
-    rows.changed |= {"outcome", "counted"}
+    rows.attempt.outcome, rows.attempt.counted, rows.attempt.result_state = decision.outcome, decision.counted, state
+    rows.changed |= {"outcome", "counted", "result_state"}
     rows.save()
 
 
@@ -187,13 +200,14 @@ def time_out(attempt_id: int) -> bool:
             call_ended=rows.attempt.subscriber_ended_at or rows.attempt.ended_at or now,
             now=now,
         )
-        rows.attempt.result_state = ResultState.TIMED_OUT
-        rows.changed.add("result_state")
-        _settle(rows, decision)
-        members.apply_result(
+        goes_on = members.apply_result(
             rows.member.pk, attempt_id, now=now, reset_counters=False, stop_ids=[], reactivate_id=None, new_number=None,
             request_next=False, extra_attempts=0, end_cause=decision.end_cause, success=False,
             not_before=decision.not_before, counted=decision.counted, minus_in_row=0,
         )  # fmt: skip
+        if not goes_on:
+            # A person ended him while the result was awaited: what he then was counted for stays as it was.
+            decision = replace(decision, outcome=Outcome.REFUNDED, counted=False)
+        _settle(rows, decision, ResultState.TIMED_OUT)
         verbs.wake()
         return True
