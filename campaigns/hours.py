@@ -73,14 +73,20 @@ def make(
     weekly: Mapping[int, Iterable[tuple[int, int]]],
     holidays: Iterable[Holiday] = (),
 ) -> Hours:
-    """Make hours from ranges by ISO weekday (Monday is 1), in any order."""
-    return Hours(
-        zone,
-        first_date,
-        last_date,
-        tuple(tuple(sorted(weekly.get(weekday, ()))) for weekday in range(1, 8)),
-        tuple(holidays),
-    )
+    """Make hours from ranges by ISO weekday (Monday is 1), in any order; equal ones are the same object."""
+    week = tuple(tuple(sorted((start, end) for start, end in weekly.get(weekday, ()))) for weekday in range(1, 8))
+    return _made(zone, first_date, last_date, week, tuple(holidays))
+
+
+@lru_cache(maxsize=256)
+def _made(
+    zone: str,
+    first_date: date | None,
+    last_date: date | None,
+    weekly: tuple[Ranges, ...],
+    holidays: tuple[Holiday, ...],
+) -> Hours:
+    return Hours(zone, first_date, last_date, weekly, holidays)
 
 
 def validate(hours: Hours) -> dict[str, list[str]]:

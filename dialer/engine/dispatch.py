@@ -22,7 +22,7 @@ from agents import actions as agents
 from agents.models import Operator, Tier
 from campaigns import actions as campaigns_actions
 from campaigns import hours
-from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Completion, Gateway, Route
+from campaigns.models import ACTIVE_STATES, Calendar, Campaign, CampaignState, Completion, Gateway, Route
 from dialer import clock, verbs
 from dialer.engine import lanes, nodes, policy
 from dialer.models import Attempt
@@ -38,8 +38,9 @@ PASS_LOCK = 0x6469_616C
 """Key of the advisory lock ("dial"): one pass at a time, and whatever else reserves takes it too."""
 BATCH = 250
 """Claims of one pass at most; a pass that fills it asks for another."""
-ROWS = 3000
-"""Subscribers that one pass reads at most, shared out among the lanes."""
+ROWS = 4000
+"""Subscribers that one pass reads at most, but for ``LEAST_DEPTH`` of each lane."""
+LEAST_DEPTH = 4
 
 
 @dataclass(slots=True)
@@ -101,14 +102,11 @@ def mind_states(now: datetime) -> None:
     Reads in a constant number of statements; each change is an action of its own, in a transaction of its own, that
     passes over a campaign whose row is locked (an upload): the next pass comes back to it.
     """
-    watched = list(
-        Campaign.objects.filter(state__in=[*ACTIVE_STATES, CampaignState.STOPPING])
-        .select_related("calendar")
-        .prefetch_related("calendar__ranges", "calendar__holidays")
-    )
+    watched = list(Campaign.objects.filter(state__in=[*ACTIVE_STATES, CampaignState.STOPPING]))
     if not watched:
         return
     ids = [campaign.pk for campaign in watched]
+    calendars = _calendars(ids)
     with_live = set(Attempt.objects.live().filter(campaign__in=ids).values_list("campaign_id", flat=True).distinct())
     busy = with_live | set(
         Campaign.objects.filter(pk__in=ids, members__state__in=HELD_STATES).values_list("pk", flat=True).distinct()
@@ -119,11 +117,17 @@ def mind_states(now: datetime) -> None:
             if campaign.pk not in with_live:
                 campaigns_actions.finish_stopping(campaign.pk)
             continue
-        _mind_state(campaign, zones[campaign.pk], busy=campaign.pk in busy, now=now)
+        calendar = calendars[campaign.calendar_id]
+        _mind_state(campaign, calendar, zones[campaign.pk], busy=campaign.pk in busy, now=now)
 
 
-def _mind_state(campaign: Campaign, zones: list[str], *, busy: bool, now: datetime) -> None:
-    calendar = campaign.calendar.as_hours()
+def _calendars(campaign_ids: list[int]) -> dict[int, hours.Hours]:
+    """Read the calendars of campaigns. Three statements."""
+    found = Calendar.objects.filter(campaigns__in=campaign_ids).distinct().prefetch_related("ranges", "holidays")
+    return {calendar.pk: calendar.as_hours() for calendar in found}
+
+
+def _mind_state(campaign: Campaign, calendar: hours.Hours, zones: list[str], *, busy: bool, now: datetime) -> None:
     openings = [hours.next_opening(calendar, zone, now) for zone in zones]
     possible = [opening for opening in openings if opening is not None]
     if hours.has_expired(calendar, now) or (zones and not possible):
@@ -186,6 +190,7 @@ class _Room:
     campaigns: dict[int, Campaign]
     served: dict[int, int | None]
     """The last attempt of each campaign: greater means served later."""
+    calendars: dict[int, hours.Hours]
     operators: dict[int, Operator]
     tiers: dict[int, list[policy.TierPlace]]
     lines: dict[int, int]
@@ -203,12 +208,7 @@ class _Room:
         now = clock.now()
         last = Subquery(Attempt.objects.filter(campaign=OuterRef("pk")).order_by("-id").values("id")[:1])
         served = dict(Campaign.objects.filter(pk__in=ids).values_list("pk", last))
-        campaigns = {
-            campaign.pk: campaign
-            for campaign in Campaign.objects.filter(pk__in=ids)
-            .select_related("calendar")
-            .prefetch_related("calendar__ranges", "calendar__holidays")
-        }
+        campaigns = Campaign.objects.in_bulk(ids)
         tiers: dict[int, list[policy.TierPlace]] = defaultdict(list)
         for campaign, operator, level, position in Tier.objects.filter(
             campaign__in=ids, operator__in=operators
@@ -233,10 +233,18 @@ class _Room:
             if node in node_load:
                 node_load[node] += count
         lines = {pk: capacity - used[pk] for pk, capacity in capacities.items() if capacity > used[pk]}
-        return cls(campaigns, served, operators, tiers, lines, capacities, live_of, node_load)
+        return cls(campaigns, served, _calendars(ids), operators, tiers, lines, capacities, live_of, node_load)
 
     def lines_left(self, campaign: Campaign) -> int:
         return max(0, campaign.limit - self.live_of[campaign.pk])
+
+    def need(self, campaign_id: int) -> int:
+        """Return how many calls the campaign could use at most in one pass."""
+        return min(BATCH, self.lines_left(self.campaigns[campaign_id]), len(self.tiers[campaign_id]))
+
+    def turn(self, campaign_id: int) -> tuple[int, int, int]:
+        """Sort campaigns by when they are served: by priority, equals by the least recently served."""
+        return -self.campaigns[campaign_id].priority, self.served[campaign_id] or 0, campaign_id
 
     def campaign_lines(self, campaign: Campaign) -> policy.CampaignLines:
         return policy.CampaignLines(
@@ -251,7 +259,7 @@ class _Room:
         """Tell whether these zones are open both now and ``seconds`` later: the operator's phone rings first."""
         key = campaign_id, zones, seconds
         if key not in self._open:
-            calendar = self.campaigns[campaign_id].calendar.as_hours()
+            calendar = self.calendars[self.campaigns[campaign_id].calendar_id]
             self._open[key] = hours.is_open(calendar, zones, now) and hours.is_open(
                 calendar, zones, now + timedelta(seconds=seconds)
             )
@@ -264,40 +272,64 @@ def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set
     A lane is read only as deep as its share of ``ROWS``. Where a lane had more, what sorts behind its last row is
     left out, so that nobody is called before a better one who was not read.
     """
-    shortest: dict[int, int] = {}
-    for campaign_id, places in room.tiers.items():
-        shortest[campaign_id] = min(room.operators[place.operator].call_timeout for place in places)
-    chosen = [
-        lane
-        for lane in lanes.ready_lanes(shortest)
-        if room.lines_left(room.campaigns[lane.campaign])
-        and lane.gateway in room.lines
-        and (not lane.sticky or lane.sticky in room.operators)
-        and room.is_open(lane.campaign, lane.zones, shortest[lane.campaign], now)
-    ]
-    if not chosen:
+    shortest = {
+        campaign: min(room.operators[place.operator].call_timeout for place in places)
+        for campaign, places in room.tiers.items()
+    }
+    depths, short = _depths(
+        room,
+        [
+            lane
+            for lane in lanes.ready_lanes(shortest)
+            if room.need(lane.campaign)
+            and lane.gateway in room.lines
+            and (not lane.sticky or lane.sticky in room.operators)
+            and room.is_open(lane.campaign, lane.zones, shortest[lane.campaign], now)
+        ],
+    )
+    if not depths:
         return {}, set()
-    depth = max(4, min(BATCH, len(room.operators), ROWS // len(chosen)))
     found: dict[int, list[Ready]] = defaultdict(list)
     last: dict[int, tuple[object, ...]] = {}
     by_lane: Counter[Lane] = Counter()
     for ready in lanes.best_of(
-        chosen,
-        maximums=[room.campaigns[lane.campaign].max_retries for lane in chosen],
-        unexpired=[now + timedelta(seconds=shortest[lane.campaign]) for lane in chosen],
-        limit=depth,
+        depths,
+        maximums=[room.campaigns[lane.campaign].max_retries for lane in depths],
+        unexpired=[now + timedelta(seconds=shortest[lane.campaign]) for lane in depths],
         now=now,
     ):
-        found[ready.lane.campaign].append(ready)
+        campaign = ready.lane.campaign
+        found[campaign].append(ready)
         by_lane[ready.lane] += 1
-        if by_lane[ready.lane] == depth:
-            campaign_id = ready.lane.campaign
-            last[campaign_id] = min(last.get(campaign_id, ready.order), ready.order)
-    for campaign_id, rows in found.items():
+        if campaign in short and by_lane[ready.lane] == depths[ready.lane]:
+            last[campaign] = min(last.get(campaign, ready.order), ready.order)
+    for campaign, rows in found.items():
         rows.sort(key=lambda ready: ready.order)
-        if campaign_id in last:
-            found[campaign_id] = [ready for ready in rows if ready.order <= last[campaign_id]]
+        if campaign in last:
+            found[campaign] = [ready for ready in rows if ready.order <= last[campaign]]
     return found, set(last)
+
+
+def _depths(room: _Room, chosen: list[Lane]) -> tuple[dict[Lane, int], set[int]]:
+    """Share ``ROWS`` out among the lanes, in the order in which their campaigns are served.
+
+    A campaign can use no more of a lane than it has operators and lines; those for whom less is left are returned too.
+    """
+    by_campaign: dict[int, list[Lane]] = defaultdict(list)
+    for lane in chosen:
+        by_campaign[lane.campaign].append(lane)
+    depths: dict[Lane, int] = {}
+    short: set[int] = set()
+    left = ROWS
+    for campaign in sorted(by_campaign, key=room.turn):
+        # A few more than it can use: some may be on a number that another campaign takes in this very pass.
+        need, its = room.need(campaign) + LEAST_DEPTH, by_campaign[campaign]
+        depth = min(need, max(LEAST_DEPTH, left // len(its)))
+        if depth < need:
+            short.add(campaign)
+        depths |= dict.fromkeys(its, depth)
+        left = max(0, left - depth * len(its))
+    return depths, short
 
 
 def _until_exhausted(
@@ -404,7 +436,7 @@ def _attempt(
         maximum_then=campaign.max_retries + ready.extra,
         counted_before=ready.counted,
         zones_then=ready.lane.zones,
-        open_until=hours.open_until(campaign.calendar.as_hours(), ready.lane.zones, now),
+        open_until=hours.open_until(room.calendars[campaign.calendar_id], ready.lane.zones, now),
         expire_then=ready.expire_at,
         operator_timeout=operator.call_timeout,
         subscriber_timeout=route.call_timeout or campaign.originate_timeout,

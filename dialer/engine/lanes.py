@@ -7,7 +7,7 @@ of a lane are its first entries, and no read grows with the length of the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -112,8 +112,8 @@ def callable_zones(campaigns: Iterable[int]) -> dict[int, list[str]]:
 _BEST = """
 SELECT best.*
 FROM unnest(%(campaigns)s::bigint[], %(zones)s::text[], %(gateways)s::bigint[], %(stickies)s::bigint[],
-            %(maximums)s::int[], %(unexpired)s::timestamptz[])
-     AS lane(campaign, zones, gateway, sticky, maximum, unexpired)
+            %(maximums)s::int[], %(unexpired)s::timestamptz[], %(depths)s::int[])
+     AS lane(campaign, zones, gateway, sticky, maximum, unexpired, depth)
 CROSS JOIN LATERAL (
     SELECT m.campaign_id, m.zones, m.next_gateway_id, lane.sticky, m.id, m.next_communication_id, c.route_id, c.digits,
            m.expire_at, m.due_at, m.counted, m.extra_attempts, m.callback, m.priority, m.tried
@@ -132,15 +132,15 @@ CROSS JOIN LATERAL (
       )
     ORDER BY m.campaign_id, m.zones, m.next_gateway_id, COALESCE(m.sticky_operator_id, 0),
              m.callback DESC, m.priority DESC, m.tried DESC, m.due_at, m.id
-    LIMIT %(limit)s
+    LIMIT lane.depth
 ) AS best
 """
 
 
 def best_of(
-    lanes: Sequence[Lane], *, maximums: Sequence[int], unexpired: Sequence[datetime], limit: int, now: datetime
+    lanes: Mapping[Lane, int], *, maximums: Sequence[int], unexpired: Sequence[datetime], now: datetime
 ) -> list[Ready]:
-    """Return at most ``limit`` subscribers of each lane who may be called now, the best first within a lane.
+    """Return the best subscribers of each lane who may be called now, as many as the lane's depth says, in order.
 
     ``maximums`` is the maximum of counted attempts of each lane's campaign, ``unexpired`` the instant at which a
     subscriber must not have expired yet. One statement; passes over numbers on a live call or on a do-not-call list.
@@ -155,7 +155,7 @@ def best_of(
                 "stickies": [lane.sticky for lane in lanes],
                 "maximums": list(maximums),
                 "unexpired": list(unexpired),
-                "limit": limit,
+                "depths": list(lanes.values()),
                 "now": now,
             },
         )
