@@ -500,6 +500,8 @@ def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "tone": tone,
         "since": _ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],
+        "on_duty": status in READY_STATUSES,
+        "forced": row["forced_break"],
         "note": _note_of_operator(row, status),
         "rests_until": _ms(row["ready_at"]) if rests else None,
     }

@@ -1,0 +1,466 @@
+// The live page. `follow` brings snapshots, by polling; `show` draws one and knows nothing of how it came.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const root = $("live");
+const words = $("words").dataset;
+const icons = root.dataset.icons;
+
+// --- time: the rules' clock may run fast, so running times follow it, not the browser's ---
+
+const clock = {
+  now: 0,
+  at: 0,
+  factor: 1,
+  stopped: false,
+  set(now, factor) {
+    Object.assign(this, { now, factor, at: performance.now(), stopped: false });
+  },
+  read() {
+    return this.stopped || this.now + (performance.now() - this.at) * this.factor;
+  },
+  stop() {
+    this.stopped = this.read();
+  },
+};
+
+const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const number = new Intl.NumberFormat();
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 0 });
+
+function span(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const two = (value) => String(value).padStart(2, "0");
+  if (seconds >= 86400) return `${Math.floor(seconds / 86400)} d ${two(Math.floor(seconds / 3600) % 24)} h`;
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor(seconds / 60) % 60;
+  return hours ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
+const share = (part, whole) => (whole ? percent.format(part / whole) : "–");
+
+// --- drawing: a node is touched only where it differs, so that nothing flickers and focus stays ---
+
+function text(node, value) {
+  const wanted = String(value);
+  if (node.textContent !== wanted) node.textContent = wanted;
+}
+
+function attribute(node, name, value) {
+  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+}
+
+function fill(node, values) {
+  for (const [name, value] of Object.entries(values)) text(node.querySelector(`[data-${name}]`), value);
+}
+
+const use = (node, icon) => attribute(node.querySelector("use"), "href", `${icons}#${icon}`);
+
+function width(node, value) {
+  const wanted = `${(100 * value).toFixed(2)}%`;
+  if (node.style.width !== wanted) node.style.width = wanted;
+}
+
+function title(node, value) {
+  if (node.title !== value) node.title = value;
+}
+
+/** Draw a list into a parent: each item keeps its node by key; `draw` gets the node, the item and whether it is new. */
+function list(parent, template, items, key, draw) {
+  const known = (parent.nodesByKey ??= new Map());
+  const first = !parent.drawn;
+  parent.drawn = true;
+  const left = new Set(known.keys());
+  let before = null;
+  for (const item of items) {
+    const id = key(item);
+    left.delete(id);
+    let node = known.get(id);
+    const isNew = !node;
+    if (isNew) {
+      node = $(template).content.firstElementChild.cloneNode(true);
+      known.set(id, node);
+    }
+    draw(node, item, isNew && !first);
+    const place = before ? before.nextElementSibling : parent.querySelector(":scope > :not([data-fixed])");
+    if (place !== node) parent.insertBefore(node, place);
+    before = node;
+  }
+  for (const id of left) {
+    known.get(id).remove();
+    known.delete(id);
+  }
+  const empty = parent.parentElement.querySelector(":scope > .empty");
+  if (empty) empty.hidden = items.length > 0;
+}
+
+function announce(message) {
+  text($("announcer"), message);
+}
+
+// --- a snapshot ---
+
+let last = null;
+
+function show(snapshot) {
+  clock.set(snapshot.now, snapshot.factor);
+  tell(last, snapshot);
+  last = snapshot;
+  showFigures(snapshot);
+  list($("alerts"), "t-alert", snapshot.alerts, (alert) => alert.code, showAlert);
+  list($("campaigns"), "t-campaign", snapshot.campaigns, (campaign) => campaign.id, showCampaign);
+  $("more-campaigns").hidden = !snapshot.more_campaigns;
+  text($("more-campaigns").firstElementChild, number.format(snapshot.more_campaigns));
+  list($("gateways"), "t-gateway", snapshot.gateways, (gateway) => gateway.id, showGateway);
+  list($("switches"), "t-switch", snapshot.switches, (item) => item.id, showSwitch);
+  showFilters(snapshot.operators);
+  list($("operators"), "t-operator", snapshot.operators, (operator) => operator.id, showOperator);
+  const most = snapshot.causes.length ? snapshot.causes[0].count : 1;
+  list($("causes"), "t-cause", snapshot.causes.slice(0, 9), (cause) => cause.cause, (node, cause) => showCause(node, cause, most));
+  list($("attempts"), "t-attempt", snapshot.attempts, (attempt) => attempt.id, showAttempt);
+  $("attempts").parentElement.hidden = !snapshot.attempts.length;
+  tick();
+}
+
+/** Say aloud what a supervisor should hear of, and nothing that changes each second. */
+function tell(before, after) {
+  if (!before) return;
+  const heard = [];
+  const byId = (items) => new Map(items.map((item) => [item.id ?? item.code, item]));
+  const campaigns = byId(before.campaigns);
+  for (const campaign of after.campaigns) {
+    if (campaigns.has(campaign.id) && campaigns.get(campaign.id).state !== campaign.state) {
+      heard.push(`${campaign.name}: ${campaign.label}, ${campaign.why}.`);
+    }
+  }
+  const alerts = byId(before.alerts);
+  for (const alert of after.alerts) {
+    if (!alerts.delete(alert.code)) heard.push(`${alert.title} ${alert.text}`);
+  }
+  for (const alert of alerts.values()) heard.push(`${words.fixed} ${alert.title}`);
+  const operators = byId(before.operators);
+  for (const operator of after.operators) {
+    if (operator.forced && !operators.get(operator.id)?.forced) heard.push(`${operator.name}: ${words.forced}.`);
+  }
+  if (heard.length) announce(heard.join(" "));
+}
+
+function showFigures(snapshot) {
+  const sum = (items, name) => items.reduce((total, item) => total + item[name], 0);
+  const talking = snapshot.operators.filter((operator) => operator.tone === "talk").length;
+  const calls = sum(snapshot.campaigns, "lines");
+  const onDuty = snapshot.operators.filter((operator) => operator.on_duty).length;
+  const figures = {
+    calls,
+    talking: Math.min(talking, calls),
+    ringing: Math.max(0, calls - talking),
+    duty: onDuty,
+    operators: snapshot.operators.length,
+    free: snapshot.operators.filter((operator) => operator.tone === "free").length,
+    pace: snapshot.per_minute,
+    attempts: sum(snapshot.campaigns, "attempts"),
+    done: sum(snapshot.campaigns, "done"),
+    total: sum(snapshot.campaigns, "total"),
+    success: sum(snapshot.campaigns, "success"),
+    dialled: snapshot.recent.dialled,
+  };
+  for (const [name, value] of Object.entries(figures)) text($(`kpi-${name}`), number.format(value));
+  text($("kpi-rate"), share(snapshot.recent.connected, snapshot.recent.dialled));
+  text($("n-campaigns"), number.format(snapshot.campaigns.length + snapshot.more_campaigns));
+  text($("n-lines"), `${number.format(sum(snapshot.gateways, "used"))} ${words.of} ${number.format(sum(snapshot.gateways, "capacity"))} ${words.inUse}`);
+  const ended = sum(snapshot.causes, "count");
+  text($("n-causes"), ended ? `${words.last} ${number.format(ended)}` : "");
+}
+
+function showAlert(node, alert) {
+  attribute(node, "class", `notice notice-${alert.tone}`);
+  fill(node, { title: alert.title, text: alert.text });
+}
+
+function showCampaign(node, campaign) {
+  attribute(node, "data-tone", campaign.tone);
+  fill(node, {
+    name: campaign.name,
+    priority: campaign.priority,
+    label: campaign.label,
+    why: campaign.why,
+    done: number.format(campaign.done),
+    total: number.format(campaign.total),
+    success: number.format(campaign.success),
+    ended: number.format(campaign.ended),
+    live: number.format(campaign.live),
+    held: number.format(campaign.held),
+    waiting: number.format(campaign.waiting),
+    lines: campaign.lines,
+    limit: campaign.limit,
+    duty: campaign.on_duty,
+    assigned: campaign.assigned,
+    attempts: number.format(campaign.attempts),
+    rate: share(campaign.connected, campaign.dialled),
+  });
+  node.querySelector("[data-if-held]").hidden = !campaign.held;
+  const bar = node.querySelector(".bar");
+  const parts = [campaign.success, campaign.ended, campaign.live, campaign.held];
+  parts.forEach((part, place) => width(bar.children[place], campaign.total ? part / campaign.total : 0));
+  attribute(bar, "aria-label", `${number.format(campaign.done)} ${words.of} ${number.format(campaign.total)}`);
+  const ends = node.querySelector("[data-ends]");
+  const told = campaign.ends.slice(0, 5).map(([cause, count]) => `${cause} ${number.format(count)}`);
+  if (campaign.ends.length > 5) told.push("…");
+  text(ends, told.join("  ·  "));
+  ends.hidden = !told.length;
+  title(ends, campaign.ends.map(([cause, count]) => `${cause} ${count}`).join("\n"));
+  const button = node.querySelector("[data-button]");
+  button.hidden = root.dataset.mayRun !== "yes";
+  const action = campaign.active ? "stop" : "run";
+  if (button.dataset.action !== action) {
+    button.dataset.action = action;
+    button.dataset.campaign = campaign.id;
+    fill(button, { verb: words[action] });
+    use(button, `player-${campaign.active ? "stop" : "play"}`);
+    title(button, words[`${action}Hint`]);
+    button.classList.toggle("btn-primary", !campaign.active);
+  }
+  fill(button, { of: ` ${campaign.name}` });
+}
+
+function showGateway(node, gateway) {
+  fill(node, { name: gateway.name, used: number.format(gateway.used), capacity: number.format(gateway.capacity) });
+  const note = node.querySelector("[data-note]");
+  text(note, gateway.note);
+  note.hidden = !gateway.note;
+  node.classList.toggle("is-full", gateway.capacity > 0 && gateway.used >= gateway.capacity);
+  const pips = node.querySelector(".pips");
+  const parts = Math.min(gateway.capacity, 30);
+  while (pips.childElementCount > parts) pips.lastChild.remove();
+  while (pips.childElementCount < parts) pips.append(document.createElement("i"));
+  const lit = gateway.capacity ? Math.ceil((gateway.used / gateway.capacity) * parts) : 0;
+  Array.from(pips.children, (pip, place) => pip.classList.toggle("on", place < lit));
+}
+
+function showSwitch(node, item) {
+  attribute(node, "data-tone", item.tone);
+  fill(node, { name: item.name });
+  const heard = item.tone === "good" || !item.heard_at ? "" : `, ${words.heard} ${span(clock.read() - item.heard_at)} ${words.ago}`;
+  fill(node, { label: item.label + heard });
+}
+
+const OPERATOR_ICONS = {
+  free: "headset",
+  held: "bookmark",
+  ring: "phone-ringing",
+  talk: "phone-call",
+  wrap: "pencil",
+  break: "coffee",
+  off: "door-exit",
+};
+const only = new Set();
+
+function showFilters(operators) {
+  const groups = new Map();
+  for (const operator of operators) {
+    const group = groups.get(operator.shown) ?? { name: operator.shown, tone: operator.tone, count: 0 };
+    group.count += 1;
+    groups.set(operator.shown, group);
+  }
+  for (const name of only) if (!groups.has(name)) groups.set(name, { name, tone: "off", count: 0 });
+  const order = Object.keys(OPERATOR_ICONS);
+  const sorted = [...groups.values()].sort((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone) || a.name.localeCompare(b.name));
+  const parent = $("filters");
+  const known = new Map(Array.from(parent.children, (button) => [button.dataset.group, button]));
+  const buttons = sorted.map((group) => {
+    let button = known.get(group.name);
+    known.delete(group.name);
+    if (!button) {
+      button = document.createElement("button");
+      button.type = "button";
+      button.className = "filter";
+      button.dataset.group = group.name;
+      button.innerHTML = '<span class="dot" aria-hidden="true"></span><span></span> <b></b>';
+      text(button.children[1], group.name);
+    }
+    attribute(button, "data-tone", group.tone);
+    attribute(button, "aria-pressed", String(only.has(group.name)));
+    text(button.lastChild, number.format(group.count));
+    return button;
+  });
+  // Moved only when out of place: a button that is moved loses the focus.
+  buttons.forEach((button, place) => {
+    if (parent.children[place] !== button) parent.insertBefore(button, parent.children[place] ?? null);
+  });
+  for (const button of known.values()) button.remove();
+}
+
+function showOperator(node, operator) {
+  attribute(node, "data-tone", operator.tone);
+  node.hidden = only.size > 0 && !only.has(operator.shown);
+  fill(node, { name: operator.name, extension: operator.extension, status: operator.status, shown: operator.shown });
+  use(node.querySelector(".tile-state"), operator.forced ? "alert-triangle" : OPERATOR_ICONS[operator.tone]);
+  const phone = node.querySelector("[data-phone]");
+  const registered = operator.phone ?? true;
+  const word = operator.phone === null ? words.phoneOutside : registered ? words.phoneOn : words.phoneOff;
+  phone.classList.toggle("is-off", !registered);
+  use(phone, registered ? "phone" : "phone-off");
+  text(phone.querySelector("[data-phone-word]"), word);
+  title(phone, word);
+  node.querySelector("[data-time]").since = operator.since;
+  const about = node.querySelector("[data-with]");
+  about.restsUntil = operator.rests_until;
+  about.note = operator.note;
+  text(node.querySelector("[data-number]"), operator.number ?? "");
+  node.classList.toggle("is-noted", !operator.with);
+  node.classList.toggle("is-forced", operator.forced);
+  if (operator.with) text(about, operator.with);
+}
+
+function showCause(node, cause, most) {
+  attribute(node, "data-tone", cause.tone);
+  fill(node, { name: cause.cause, count: number.format(cause.count) });
+  width(node.querySelector(".meter i"), cause.count / most);
+}
+
+function showAttempt(node, attempt, isNew) {
+  attribute(node, "data-tone", attempt.tone);
+  node.classList.toggle("is-live", attempt.live);
+  if (isNew) node.classList.add("is-new");
+  fill(node, {
+    at: timeOfDay.format(attempt.at),
+    subscriber: attempt.subscriber,
+    number: attempt.number,
+    operator: attempt.operator,
+    campaign: attempt.campaign,
+    label: attempt.label,
+    cause: attempt.cause,
+  });
+  const talk = node.querySelector("[data-talk]");
+  talk.since = attempt.talks_since;
+  if (!attempt.talks_since) text(talk, attempt.talk === null ? "" : span(attempt.talk * 1000));
+}
+
+/** Move everything that runs with the clock. */
+function tick() {
+  if (!last || clock.stopped) return;
+  const now = clock.read();
+  text($("clock"), timeOfDay.format(now) + (last.factor === 1 ? "" : ` ×${last.factor}`));
+  for (const time of root.querySelectorAll(".tile:not([hidden]) [data-time]")) text(time, time.since ? span(now - time.since) : "");
+  for (const about of root.querySelectorAll(".tile.is-noted:not([hidden]) [data-with]")) {
+    const rest = about.restsUntil ? about.restsUntil - now : 0;
+    text(about, rest > 0 ? `${words.rests} ${span(rest + 999)}` : about.note);
+  }
+  for (const talk of root.querySelectorAll("tr.is-live [data-talk]")) if (talk.since) text(talk, span(now - talk.since));
+  const late = last.alerts.some((alert) => alert.code === "loop");
+  attribute($("loop"), "data-tone", late ? "bad" : "good");
+  $("loop-ok").hidden = late;
+  $("loop-late").hidden = !late || last.pass_at === null;
+  text($("loop-age"), last.pass_at === null ? "" : span((now - last.pass_at) / last.factor));
+}
+setInterval(tick, 1000);
+
+$("filters").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const name = button.dataset.group;
+  if (!only.delete(name)) only.add(name);
+  showFilters(last.operators);
+  list($("operators"), "t-operator", last.operators, (operator) => operator.id, showOperator);
+  tick();
+});
+
+// --- RUN and STOP ---
+
+function toast(tone, message) {
+  const note = document.createElement("div");
+  note.className = `toast-note notice notice-${tone}`;
+  const told = document.createElement("p");
+  told.textContent = message;
+  const close = document.createElement("button");
+  close.type = "button";
+  close.className = "icon-button";
+  close.setAttribute("aria-label", words.close);
+  close.innerHTML = `<svg class="icon" aria-hidden="true"><use href="${icons}#x"></use></svg>`;
+  close.addEventListener("click", () => note.remove());
+  note.append(told, close);
+  $("toasts").append(note);
+  setTimeout(() => note.remove(), tone === "good" ? 6000 : 15000);
+}
+
+$("campaigns").addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-action]");
+  if (!button || button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
+  try {
+    const response = await fetch(root.dataset[button.dataset.action].replace("/0/", `/${button.dataset.campaign}/`), {
+      method: "POST",
+      headers: { "X-CSRFToken": $("csrf").elements.csrfmiddlewaretoken.value, Accept: "application/json" },
+    });
+    if (response.status === 401) return leave();
+    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+    const answer = isJson ? await response.json() : { message: words.failed };
+    toast(response.ok ? answer.tone : "bad", answer.message);
+  } catch {
+    toast("bad", words.failed);
+  } finally {
+    button.removeAttribute("aria-busy");
+    source.now();
+  }
+});
+
+// --- where snapshots come from ---
+
+const leave = () => location.assign(`${root.dataset.login}?next=${encodeURIComponent(location.pathname)}`);
+
+function onLink(alive) {
+  const was = document.body.classList.contains("is-lost");
+  if (alive === !was) return;
+  document.body.classList.toggle("is-lost", !alive);
+  attribute($("link"), "data-link", alive ? "live" : "lost");
+  $("lost").hidden = alive;
+  if (alive) {
+    announce(words.back);
+  } else {
+    text($("lost-since"), timeOfDay.format(clock.read()));
+    clock.stop();
+    announce(words.lost);
+  }
+}
+
+/** Ask for a snapshot each second while the page is seen. `link(false)` after two failures in a row, or when offline. */
+function follow(url, snapshot, link) {
+  let timer = 0;
+  let failures = 0;
+  let asking = null;
+
+  async function ask() {
+    clearTimeout(timer);
+    if (document.hidden || asking) return;
+    let found = null;
+    asking = new AbortController();
+    const limit = setTimeout(() => asking.abort(), 5000);
+    try {
+      const response = await fetch(url, { signal: asking.signal, headers: { Accept: "application/json" } });
+      if (response.status === 401 || response.status === 403) return leave();
+      if (!response.ok) throw new Error(response.status);
+      found = await response.json();
+      failures = 0;
+    } catch {
+      failures += 1;
+    } finally {
+      clearTimeout(limit);
+      asking = null;
+      timer = setTimeout(ask, failures > 5 ? 3000 : 1000);
+    }
+    if (found) {
+      link(true);
+      snapshot(found);
+    } else if (failures > 1 || !navigator.onLine) {
+      link(false);
+    }
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : ask()));
+  addEventListener("online", ask);
+  timer = setTimeout(ask, 1000);
+  return { now: ask };
+}
+
+show(JSON.parse($("snapshot").textContent));
+const source = follow(root.dataset.url, show, onLink);
