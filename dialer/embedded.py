@@ -76,6 +76,7 @@ class Services:
 
     name: str
     folder: Path
+    throwaway: bool = False
     users_lock: IO[str] | None = field(default=None, repr=False)
     keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     """Set where this process started it."""
@@ -98,6 +99,16 @@ class Services:
     def environ(self) -> dict[str, str]:
         """Return what lets a child process use this pair."""
         return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+
+    def ensure(self) -> None:
+        """Start the keeper unless one runs: the first time, or after it was killed."""
+        with open(self.folder / "start.lock", "w") as start_lock:
+            # Whoever has it may look and start; a keeper inherits it and lets go when its servers answer.
+            fcntl.flock(start_lock, fcntl.LOCK_EX)
+            if _is_free(self.folder / "keeper.lock"):
+                if self.keeper is not None:
+                    self.keeper.wait()
+                self.keeper = _spawn_keeper(self.folder, self.throwaway, start_lock.fileno())
 
     def stop(self) -> None:
         """Let go. If nobody else uses the pair, return once it has ended."""
@@ -181,18 +192,14 @@ def start(name: str = "main", *, throwaway: bool = False, needs: Iterable[str] =
     if throwaway:
         _sweep(place.parent)
     users_lock = _enter(place)
-    keeper = None
+    services = Services(name, place, throwaway, users_lock)
     try:
-        with open(place / "start.lock", "w") as start_lock:
-            # Whoever has it may look and start; a keeper inherits it and lets go when its servers answer.
-            fcntl.flock(start_lock, fcntl.LOCK_EX)
-            if _is_free(place / "keeper.lock"):
-                keeper = _spawn_keeper(place, throwaway, start_lock.fileno())
+        services.ensure()
     except BaseException:
         users_lock.close()
         raise
-    _held[place] = Services(name, place, users_lock, keeper)
-    return _held[place]
+    _held[place] = services
+    return services
 
 
 def held() -> list[Services]:
@@ -299,20 +306,39 @@ def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> subprocess.P
 # What follows runs in the keeper alone.
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What both servers stand on."""
+
+    place: Path
+    software: _Software
+    account: pwd.struct_passwd | None
+    lives: IO[str]
+    """A lock that every server inherits, so that it is held while any of them lives."""
+    throwaway: bool
+
+    @property
+    def run(self) -> Path:
+        """The folder of the sockets, which only the servers' account may enter."""
+        return self.place / "run"
+
+
 @dataclass
-class Server:
+class _Server:
     """One server process of the keeper."""
 
+    ground: _Ground
     name: str
     command: list[str]
-    log: Path
-    account: pwd.struct_passwd | None
     stop_signal: signal.Signals
-    run: Path
     is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
     not_before: float = 0.0
     pause: float = 0.5
+
+    @property
+    def log(self) -> Path:
+        return self.ground.place / f"{self.name.lower()}.log"
 
     def start(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -323,10 +349,11 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self.run,
+                cwd=self.ground.run,
                 env=SERVER_ENVIRONMENT,
+                pass_fds=[self.ground.lives.fileno()],
                 preexec_fn=self._die_with_keeper,
-                **_as_account(self.account),
+                **_as_account(self.ground.account),
             )
 
     def _die_with_keeper(self) -> None:
@@ -367,7 +394,7 @@ def keep(place: Path, throwaway: bool, start_lock: int) -> None:
         # Tells systemd-tmpfiles that this folder is in use, however old its files are.
         directory = os.open(place, os.O_RDONLY)
         fcntl.flock(directory, fcntl.LOCK_SH)
-        servers: list[Server] = []
+        servers: list[_Server] = []
         try:
             servers = _prepare(place, throwaway)
             for server in servers:
@@ -478,108 +505,89 @@ def _can_run(program: Path, account: pwd.struct_passwd) -> bool:
     return done.returncode == 0
 
 
-def _prepare(place: Path, throwaway: bool) -> list[Server]:
+def _prepare(place: Path, throwaway: bool) -> list[_Server]:
     """Return the servers that there are wheels for, ready to start."""
     account = _own_account()
-    software = _software(place.parent, account)
-    run = place / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
+    ground = _Ground(place, _software(place.parent, account), account, _outlive_orphans(place), throwaway)
+    ground.run.mkdir(mode=0o700, exist_ok=True)
     if account is not None:
-        os.chown(run, account.pw_uid, account.pw_gid)
-    servers = []
-    if _is_installed(WHEELS["DATABASE_URL"]):
-        servers.append(_prepare_postgres(place, run, software, account, throwaway))
-    if _is_installed(WHEELS["REDIS_URL"]):
-        servers.append(_prepare_redis(place, run, software, account))
-    return servers
+        os.chown(ground.run, account.pw_uid, account.pw_gid)
+    makers = {"DATABASE_URL": _postgres, "REDIS_URL": _redis}
+    return [make(ground) for key, make in makers.items() if _is_installed(WHEELS[key])]
 
 
-def _prepare_postgres(
-    place: Path, run: Path, software: _Software, account: pwd.struct_passwd | None, throwaway: bool
-) -> Server:
-    cluster = place / "postgres"
-    settings = {**POSTGRES_SETTINGS, "unix_socket_directories": str(run), **(THROWAWAY_SETTINGS if throwaway else {})}
+def _postgres(ground: _Ground) -> _Server:
+    cluster = ground.place / "postgres"
     if not cluster.exists():
-        _make_cluster(cluster, run, software, account, throwaway)
-    _clear_stale_pid(cluster)
+        _make_cluster(ground, cluster)
+    # No server of ours lives. PostgreSQL would refuse to start when the pid in an old file belongs to any process of
+    # its account, and pids come again (in a container always the same ones).
+    pid_file = cluster / "postmaster.pid"
+    pid_file.unlink(missing_ok=True)
 
-    def ready() -> bool:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    def is_ready() -> bool:
+        lines = pid_file.read_text().splitlines()
         return len(lines) >= 8 and lines[7].strip() == "ready"
 
-    return Server(
-        "PostgreSQL",
-        [str(software.postgres / "postgres"), "-D", str(cluster), *(f"--{key}={settings[key]}" for key in settings)],
-        place / "postgres.log",
-        account,
-        signal.SIGINT,  # fast shutdown: sessions are rolled back and closed
-        run,
-        ready,
-    )
+    settings = POSTGRES_SETTINGS | {"unix_socket_directories": str(ground.run)}
+    settings |= THROWAWAY_SETTINGS if ground.throwaway else {}
+    command = [str(ground.software.postgres / "postgres"), "-D", str(cluster)]
+    command += [f"--{key}={value}" for key, value in settings.items()]
+    # SIGINT is the fast shutdown: sessions are rolled back and closed.
+    return _Server(ground, "PostgreSQL", command, signal.SIGINT, is_ready)
 
 
-def _prepare_redis(place: Path, run: Path, software: _Software, account: pwd.struct_passwd | None) -> Server:
-    socket = run / "redis.sock"
+def _redis(ground: _Ground) -> _Server:
+    socket = ground.run / "redis.sock"
     socket.unlink(missing_ok=True)
     # Nothing is kept: the truth is in PostgreSQL, Redis only wakes.
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "save": "", "appendonly": "no"}
-    options |= {"databases": "64", "dir": str(run), "loglevel": "warning"}
-    command = [str(software.redis_server), *(word for key in options for word in (f"--{key}", options[key]))]
-    return Server("Redis", command, place / "redis.log", account, signal.SIGTERM, run, socket.exists)
+    options |= {"databases": "64", "dir": str(ground.run), "loglevel": "warning"}
+    command = [str(ground.software.redis_server)]
+    command += [word for key, value in options.items() for word in (f"--{key}", value)]
+    return _Server(ground, "Redis", command, signal.SIGTERM, socket.exists)
 
 
-def _make_cluster(
-    cluster: Path, run: Path, software: _Software, account: pwd.struct_passwd | None, throwaway: bool
-) -> None:
+def _make_cluster(ground: _Ground, cluster: Path) -> None:
     """Make the files of a new PostgreSQL with an empty database “dialer”: all of them or none."""
-    making = run / "new-cluster"
+    making = ground.run / "new-cluster"
     shutil.rmtree(making, ignore_errors=True)
     # The socket lies where only its owner may come, so whoever reaches it is trusted.
-    initdb = ["initdb", "-D", str(making), "-U", "dialer", "--auth=trust", *(["--no-sync"] if throwaway else [])]
+    initdb = ["initdb", "-D", str(making), "-U", "dialer", "--auth=trust", *(["--no-sync"] if ground.throwaway else [])]
     # The built-in C.UTF-8 sorts the same on every machine.
     initdb += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    single = ["postgres", "--single", "-D", str(making), *(["-F"] if throwaway else []), "postgres"]
+    single = ["postgres", "--single", "-D", str(making), *(["-F"] if ground.throwaway else []), "postgres"]
     for command, text in ((initdb, b""), (single, b"CREATE DATABASE dialer\n")):
         done = subprocess.run(
-            [str(software.postgres / command[0]), *command[1:]],
+            [str(ground.software.postgres / command[0]), *command[1:]],
             input=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=run,
+            cwd=ground.run,
             env=SERVER_ENVIRONMENT,
             check=False,
-            **_as_account(account),
+            **_as_account(ground.account),
         )
         if done.returncode != 0:
             raise EmbeddedError(f"{command[0]} failed: {done.stdout.decode(errors='replace').strip()}")
     making.rename(cluster)
 
 
-def _clear_stale_pid(cluster: Path) -> None:
-    """Remove the pid file of a server that is gone; wait for one that is still going.
+def _outlive_orphans(place: Path) -> IO[str]:
+    """Wait until the servers of a killed keeper have ended; return the lock that says so, for ours to inherit.
 
-    PostgreSQL itself refuses to start when the pid in it belongs to any process of its account, and pids come again
-    (in a container always the same ones). This keeper holds the lock of the folder, so a server that lives is an
-    orphan whose keeper was killed, and it has its signal to stop.
+    They have their signal to stop. One that starts beside them would lose its socket: the old one removes it.
     """
-    pid_file = cluster / "postmaster.pid"
+    lock = open(place / "servers.lock", "w")  # noqa: SIM115 (held while any server lives)
     deadline = time.monotonic() + STOP_SECONDS
-    while pid_file.exists():
-        try:
-            pid = int(pid_file.read_text().split()[0])
-            ours = os.path.samefile(f"/proc/{pid}/cwd", cluster)
-        except (OSError, ValueError, IndexError):
-            ours = False
-        if not ours:
-            pid_file.unlink(missing_ok=True)
-            return
+    while not _take(lock):
         if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGQUIT)
-            deadline += STOP_SECONDS
+            raise EmbeddedError("PostgreSQL or Redis of an earlier run still runs there and does not end. Kill it.")
         time.sleep(0.05)
+    return lock
 
 
-def _wait_until_ready(servers: list[Server]) -> None:
+def _wait_until_ready(servers: list[_Server]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for server in servers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import signal
@@ -50,6 +51,13 @@ def servers_of(place: Path) -> dict[int, str]:
 
 def keeper_of(place: Path) -> int:
     return int((place / "keeper.lock").read_text())
+
+
+def kill_keeper(place: Path) -> None:
+    """Kill the keeper of a folder; return when the kernel has taken its locks back."""
+    os.kill(keeper_of(place), signal.SIGKILL)
+    with open(place / "keeper.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def postmaster_of(place: Path) -> int:
@@ -145,12 +153,21 @@ def test_a_killed_user_holds_nothing(place: Path) -> None:
 
 def test_a_killed_keeper_takes_the_servers_along_and_the_next_start_works(place: Path) -> None:
     process = user()
-    os.kill(keeper_of(place), signal.SIGKILL)
+    kill_keeper(place)
     process.kill()
     process.communicate()
     services = embedded.start()  # at once, while the old PostgreSQL may still be going
     with psycopg.connect(services.database_url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_one_who_watches_gets_a_killed_keeper_back(place: Path) -> None:
+    services = embedded.start()
+    kill_keeper(place)
+    services.ensure()
+    with psycopg.connect(services.database_url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert Redis.from_url(services.redis_url).ping()
 
 
 def test_a_pid_file_that_names_another_process_is_no_obstacle(place: Path) -> None:
@@ -189,7 +206,7 @@ def test_a_throwaway_leaves_nothing_and_does_not_wait_for_the_disk(place: Path) 
 
 def test_a_throwaway_of_a_killed_keeper_is_swept_away_by_the_next(place: Path) -> None:
     first = embedded.start("first", throwaway=True)
-    os.kill(keeper_of(first.folder), signal.SIGKILL)
+    kill_keeper(first.folder)
     first.stop()
     eventually(lambda: not servers_of(first.folder), "the servers have ended")
     assert first.folder.exists()

@@ -80,7 +80,9 @@ class Command(BaseCommand):
             if self.answers(stopped):
                 self.say(f"\n  {self.style.SUCCESS(address_of_web())}\n  {log_in}\n")
                 self.say(f"Ctrl-C ends it. Logs are in {shown(settings.DATA_DIR / 'logs')}; warnings follow.")
-            stopped.wait()
+            while not stopped.wait(1):
+                for services in embedded.held():
+                    services.ensure()
             self.say("\nEnding …")
         for services in embedded.held():
             services.stop()
