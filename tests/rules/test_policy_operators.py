@@ -98,7 +98,7 @@ def test_one_whose_phone_never_rang_waits_at_once_and_nothing_is_counted() -> No
         OperatorFacts, wrap_up_time=st.integers(0, 60), max_no_answer=st.integers(0, 4), busy_delay=st.integers(0, 60),
         reject_delay=st.integers(0, 60), no_answer_delay=st.integers(0, 60), no_answer_count=st.integers(0, 5),
         answered=st.booleans(), bridged=st.booleans(), ended_at=st.just(AT), left=st.booleans(),
-        cause=st.sampled_from(["", "NO_ANSWER", "USER_BUSY", "CALL_REJECTED", "USER_NOT_REGISTERED", "NORMAL_CLEARING"]),
+        cause=st.sampled_from(["", "NO_ANSWER", "USER_BUSY", "CALL_REJECTED", "USER_NOT_REGISTERED"]),
         ended_by_others=st.booleans(), registers=st.booleans(), hold_until=st.sampled_from([None, after(45)]),
     )
 )  # fmt: skip

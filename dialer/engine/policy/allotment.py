@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -153,13 +154,13 @@ class _Queue:
     def __init__(self, desk: _Desk, places: Sequence[TierPlace], strategy: str) -> None:
         self._desk = desk
         rank = desk.rank(strategy)
-        self._kinds: dict[tuple[int, int | None], list[tuple[int, int, int, int]]] = {}
-        """By ring time and gateway: level, position, rank, operator; the worst first, so that the best is popped."""
-        ordered = [(level, position, rank[who], who) for who, level, position in places if who in desk.free]
-        ordered.sort(reverse=True)
-        for place in ordered:
-            operator = desk.free[place[3]]
-            self._kinds.setdefault((operator.call_timeout, operator.gateway), []).append(place)
+        self._kinds: dict[tuple[int, int | None], list[tuple[int, int, int, int]]] = defaultdict(list)
+        """Heaps by ring time and gateway: level, position, rank, operator."""
+        for who, level, position in places:
+            if (operator := desk.free.get(who)) is not None:
+                self._kinds[operator.call_timeout, operator.gateway].append((level, position, rank[who], who))
+        for heap in self._kinds.values():
+            heapify(heap)
         self._operators: set[int] | None = None
 
     def best_for(self, candidate: Candidate) -> FreeOperator | None:
@@ -168,20 +169,18 @@ class _Queue:
         if candidate.sticky_operator is not None:
             own = free.get(candidate.sticky_operator)
             return own if own is not None and self._has(own) and self._suits(candidate, own) else None
-        heads: list[tuple[tuple[int, int, int, int], FreeOperator]] = []
-        for kind, places in list(self._kinds.items()):
-            while places and places[-1][3] not in free:
-                places.pop()
-            if places:
-                heads.append((places[-1], free[places[-1][3]]))
-            else:
-                del self._kinds[kind]
-        heads.sort(key=lambda head: head[0])
-        return next((operator for _, operator in heads if self._suits(candidate, operator)), None)
+        heads = []
+        for heap in self._kinds.values():
+            while heap and heap[0][3] not in free:
+                heappop(heap)
+            if heap:
+                heads.append(heap[0])
+        heads.sort()
+        return next((free[who] for *_, who in heads if self._suits(candidate, free[who])), None)
 
     def _has(self, operator: FreeOperator) -> bool:
         if self._operators is None:
-            self._operators = {place[3] for places in self._kinds.values() for place in places}
+            self._operators = {place[3] for heap in self._kinds.values() for place in heap}
         return operator.id in self._operators
 
     def _suits(self, candidate: Candidate, operator: FreeOperator) -> bool:
