@@ -123,6 +123,8 @@ class Attempt(models.Model):
     # What it was decided by.
     limit_then = models.PositiveIntegerField()
     capacity_then = models.PositiveIntegerField()
+    operator_capacity_then = models.PositiveIntegerField(null=True)
+    """The capacity of ``operator_gateway``."""
     maximum_then = models.PositiveIntegerField()
     """Counted attempts allowed, extras granted by results included."""
     counted_before = models.PositiveIntegerField()

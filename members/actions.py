@@ -220,7 +220,7 @@ def let_go(
         number.update(tries=F("tries") + 1)
         _use_up(member, communication_id)
     if stop_number_cause:
-        number.filter(stopped="").update(stopped=StopReason.CAUSE, stop_cause=stop_number_cause)
+        number.filter(stopped="").update(stopped=StopReason.CAUSE, stop_cause=stop_number_cause, stopped_at=now)
     member.counted += counted
     member.minus_in_row = minus_in_row
     if await_result:
@@ -264,7 +264,9 @@ def apply_result(
     if member is None:
         return False
     his = Communication.objects.filter(member=member_id)
-    his.filter(pk__in=stop_ids).exclude(stopped=StopReason.PERSON).update(stopped=StopReason.RESULT, stop_cause="")
+    his.filter(pk__in=stop_ids).exclude(stopped=StopReason.PERSON).update(
+        stopped=StopReason.RESULT, stop_cause="", stopped_at=now
+    )
     if new_number is not None:
         priority = min((his.aggregate(highest=Max("priority"))["highest"] or 0) + 1, rows.LARGEST)
         try:
@@ -272,7 +274,7 @@ def apply_result(
         except NumberTaken as error:
             raise Refused("NUMBER_TAKEN", " ".join(error.messages)) from None
     elif reactivate_id is not None:
-        his.filter(pk=reactivate_id).update(stopped="", stop_cause="")
+        his.filter(pk=reactivate_id).update(stopped="", stop_cause="", stopped_at=None)
     if request_next:
         member.requested_communication_id = reactivate_id
     member.counted += counted
@@ -536,7 +538,7 @@ def _reset(ids: Sequence[int], include_successful: bool) -> int:
     locks.no_key(Member, ids)
     still = list(_resettable(Member.objects.filter(pk__in=ids), include_successful).values_list("pk", flat=True))
     numbers_of = Communication.objects.filter(member__in=still)
-    numbers_of.filter(stopped=StopReason.CAUSE).update(stopped="", stop_cause="")
+    numbers_of.filter(stopped=StopReason.CAUSE).update(stopped="", stop_cause="", stopped_at=None)
     numbers_of.filter(tries__gt=0).update(tries=0)
     last_attempt = Attempt.objects.filter(member=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     count = Member.objects.filter(pk__in=still, state=MemberState.ENDED).update(
@@ -715,7 +717,9 @@ def stop_numbers(member: Member, several: Sequence[Communication], *, by: Person
     verbs.withdraw_number([number.digits for number in several], campaign_id=member.campaign_id)
     _lock(member)
     his = Communication.objects.filter(member=member.pk)
-    his.filter(pk__in=[number.pk for number in several]).update(stopped=StopReason.PERSON, stop_cause="")
+    his.filter(pk__in=[number.pk for number in several]).update(
+        stopped=StopReason.PERSON, stop_cause="", stopped_at=clock.now()
+    )
     _end_without_numbers(member.pk)
     _log("members.numbers_stopped", member, by, numbers=[number.pk for number in several])
 
@@ -724,7 +728,7 @@ def stop_numbers(member: Member, several: Sequence[Communication], *, by: Person
 def reactivate_number(number: Communication, *, by: Person = None) -> None:
     """Let a stopped number be called again; a subscriber who has ended stays so until he is reset."""
     _lock(number.member)
-    Communication.objects.filter(pk=number.pk).update(stopped="", stop_cause="")
+    Communication.objects.filter(pk=number.pk).update(stopped="", stop_cause="", stopped_at=None)
     planning.plan([number.member_id])
     verbs.wake()
     _log("members.number_reactivated", number.member, by, number=number.pk)
@@ -811,6 +815,8 @@ def add_do_not_call(
     if expire_at and expire_at <= now:
         raise ValidationError({"expire_at": gettext("This instant has passed.")})
     campaign_id = campaign.pk if campaign else None
+    # An entry whose time is over says nothing of the time since: this is a new one.
+    DoNotCall.objects.filter(digits=cleaned.digits, campaign=campaign, expire_at__lte=now).delete()
     entry, _ = DoNotCall.objects.update_or_create(
         digits=cleaned.digits,
         campaign=campaign,

@@ -253,6 +253,8 @@ class Communication(models.Model):
         _("stopped by"), max_length=6, choices=StopReason.choices, blank=True, default="", editable=False
     )
     stop_cause = models.CharField(max_length=64, blank=True, default="", editable=False)
+    stopped_at = models.DateTimeField(null=True, editable=False)
+    """Since when it is stopped; no attempt on it is reserved later."""
     route = models.ForeignKey("campaigns.Route", models.SET_NULL, null=True, editable=False, related_name="+")
 
     class Meta:

@@ -433,6 +433,7 @@ def _attempt(
         reserved_at=now,
         limit_then=campaign.limit,
         capacity_then=room.capacities[ready.lane.gateway],
+        operator_capacity_then=room.capacities.get(operator.gateway_id or 0) if operator.contact else None,
         maximum_then=campaign.max_retries + ready.extra,
         counted_before=ready.counted,
         zones_then=ready.lane.zones,
