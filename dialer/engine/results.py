@@ -101,6 +101,8 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
             given.result_state = ResultState.STORED
             return Verdict.STORED
         _apply(rows, campaign, result, received=now, now=now)
+        if campaign.wrap_up_until_result:
+            agents.end_wrap_up_for(given.pk, now)
         return Verdict.APPLIED
 
 
@@ -169,8 +171,6 @@ def _apply(rows: Held, campaign: Campaign, result: policy.Result, *, received: d
         minus_in_row=0,
     )
     _settle(rows, decision, ResultState.APPLIED)
-    if campaign.wrap_up_until_result:
-        agents.end_wrap_up_for(rows.attempt.pk, now)
     verbs.wake()
 
 
