@@ -9,6 +9,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
+from dialer.switch import nodes
+
 
 @checks.register()
 def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
@@ -21,6 +23,18 @@ def check_clock(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[check
                 id="dialer.E001",
             )
         ]
+    return []
+
+
+@checks.register()
+def check_switches(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Read FREESWITCH_URL as the listener and the workers will."""
+    if settings.SIMULATED:
+        return []
+    try:
+        nodes.configured()
+    except ValueError as error:
+        return [checks.Error(str(error), hint="Unset FREESWITCH_URL for the simulator.", id="dialer.E002")]
     return []
 
 

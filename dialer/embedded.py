@@ -148,7 +148,7 @@ def keep_once(path: Path, make: Callable[[], str]) -> str:
     """Return the text of a file, made by the first process that asks and readable by its owner alone."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_text()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:

@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 SETTLED_SECONDS = 60.0
 """One that lived so long did not die of its start: its next pause is short again."""
@@ -39,6 +41,8 @@ class Program:
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
+    port: int | None = None
+    """Where it listens on this machine: those after it in the list start when it answers, or ten seconds later."""
 
 
 def python(*arguments: str) -> list[str]:
@@ -46,13 +50,23 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def stack(*, port: int | None = None, bind: str = "127.0.0.1", beat_schedule: Path) -> list[Program]:
-    """Return the programs of one house but for the simulator, in the order of their start. Without a port: no web."""
+def stack(
+    *, nodes: Sequence[str], beat_schedule: Path, port: int | None = None, bind: str = "127.0.0.1"
+) -> list[Program]:
+    """Return the programs of one house but for the simulator, in the order of their start.
+
+    ``nodes`` are the names of the switches: each has a listener of its own. Without a port there is no web.
+    """
     celery = ("-m", "celery", "-A", "dialer")
     # One process each, so that a kill hits all of it. No chatter between workers: a message only wakes.
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     programs = [
-        Program("listener", python("manage.py", "listen")),
+        *(
+            Program(
+                "listener" if len(nodes) == 1 else f"listener-{node}", python("manage.py", "listen", "--node", node)
+            )
+            for node in nodes
+        ),
         Program("dial", python(*celery, "worker", "-Q", "dial", "-n", "dial@%h", "-P", "solo", *quiet)),
         Program(
             "worker", python(*celery, "worker", "-Q", "default", "-n", "worker@%h", "-P", "threads", "-c", "2", *quiet)
@@ -67,10 +81,10 @@ def stack(*, port: int | None = None, bind: str = "127.0.0.1", beat_schedule: Pa
     return programs
 
 
-def simulator(address: str, password: str, scenario: str, seed: int) -> Program:
-    """Return the program of the simulated switch."""
-    options = ("--listen", address, "--password", password, "--scenario", scenario, "--seed", str(seed))
-    return Program("simulator", python("manage.py", "simulate", *options))
+def simulator(port: int, password: str, scenario: str, seed: int) -> Program:
+    """Return the program of the simulated switch, on a port of this machine."""
+    options = ("--listen", f"127.0.0.1:{port}", "--password", password, "--scenario", scenario, "--seed", str(seed))
+    return Program("simulator", python("manage.py", "simulate", *options), port=port)
 
 
 @dataclass
@@ -159,11 +173,24 @@ class Supervisor:
                 for child in self._children.values():
                     with self._lock:
                         self._look_after(child)
+                    if not self._up.is_set():
+                        self._await(child)
                 self._up.set()
                 self._ending.wait(POLL_SECONDS)
         finally:
             self._up.set()
             self._end_all()
+
+    def _await(self, child: _Child) -> None:
+        """Wait until a program that others need answers."""
+        port = child.program.port
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while port is not None and time.monotonic() < deadline and not self._ending.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+            if self.pid(child.program.name) is None:
+                return  # it died; the rest starts all the same, and waits as it would for any switch
+            self._ending.wait(0.05)
 
     def _look_after(self, child: _Child) -> None:
         name, now = child.program.name, time.monotonic()

@@ -193,7 +193,8 @@ _options.setdefault("connect_timeout", 5)
 if switch("DATABASE_POOL"):
     _options["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
 else:
-    _database |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+    _database["CONN_MAX_AGE"] = 600
+_database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

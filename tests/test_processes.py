@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -175,3 +176,33 @@ def test_a_killed_supervisor_leaves_no_orphan() -> None:
     supervisor.kill()
     supervisor.communicate()
     eventually(lambda: not is_alive(child), "the child ended")
+
+
+def test_those_after_one_with_a_port_start_when_it_answers(house: Callable[..., House]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = f"""
+import socket, time
+time.sleep(0.5)
+listening = socket.create_server(("127.0.0.1", {port}))
+print("listens", flush=True)
+time.sleep(60)
+"""
+    one = house(program("server", server, port=port), program("client", f"print('starts', flush=True); {SLEEP}"))
+    eventually(lambda: len(one.lines) == 2, "both lines")
+    assert one.lines == [("server", "listens"), ("client", "starts")]
+
+
+def test_one_with_a_port_that_dies_holds_nobody_up(house: Callable[..., House]) -> None:
+    one = house(program("server", "raise SystemExit(1)", port=1), program("client", SLEEP))
+    assert one.pid("client")
+
+
+def test_each_switch_has_a_listener() -> None:
+    one = processes.stack(nodes=["a:8021"], beat_schedule=Path("beat"))
+    two = processes.stack(nodes=["a:8021", "b:8021"], beat_schedule=Path("beat"), port=8000)
+    assert [program.name for program in one] == ["listener", "dial", "worker", "beat"]
+    assert [program.name for program in two] == [
+        "listener-a:8021", "listener-b:8021", "dial", "worker", "beat", "web"
+    ]  # fmt: skip

@@ -127,13 +127,19 @@ def test_a_data_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert "Set DATA_DIR to one that can" in complaint(tmp_path / "file" / "data")
 
 
+@pytest.mark.parametrize("wrong", ["tcp://:p@fs", "esl://fs:8021", "esl://:p@fs,esl://:p@fs"])
+def test_an_address_of_a_switch_that_cannot_be_read_is_an_error(settings: Settings, wrong: str) -> None:
+    settings.SIMULATED, settings.FREESWITCH_URL = False, wrong
+    assert "dialer.E002" in {message.id for message in run_checks()}
+
+
 @pytest.mark.parametrize(
     ("simulated", "real", "ids"), [(True, False, set()), (False, True, set()), (False, False, {"dialer.E001"})]
 )
 def test_a_clock_of_rehearsals_is_refused_with_a_real_switch(
     settings: Settings, simulated: bool, real: bool, ids: set[str]
 ) -> None:
-    settings.SIMULATED, settings.CLOCK_IS_REAL = simulated, real
+    settings.SIMULATED, settings.CLOCK_IS_REAL, settings.FREESWITCH_URL = simulated, real, "esl://:p@fs:8021"
     found = [message for message in run_checks() if str(message.id).startswith("dialer.E")]
     assert {message.id for message in found} == ids
     assert all(message.hint for message in found)

@@ -24,6 +24,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 
 from dialer import embedded, processes
+from dialer.switch import nodes
 
 ANSWER_SECONDS = 60
 COLOURS = (36, 33, 35, 32, 34, 96)
@@ -61,13 +62,20 @@ class Command(BaseCommand):
         log_in = self.first_run(demo=settings.SIMULATED and not options["no_demo"])
 
         env: dict[str, str] = {}
-        programs = processes.stack(
-            port=settings.PORT, bind=settings.BIND_ADDRESS, beat_schedule=settings.DATA_DIR / "beat-schedule"
-        )
+        programs: list[processes.Program] = []
         if settings.SIMULATED:
-            address, password = f"127.0.0.1:{settings.SIMULATOR_PORT}", secrets.token_urlsafe(12)
-            env["SIMULATOR_URL"] = f"esl://:{password}@{address}"
-            programs.insert(0, processes.simulator(address, password, options["scenario"], options["seed"]))
+            port, password = settings.SIMULATOR_PORT, secrets.token_urlsafe(12)
+            names = [f"127.0.0.1:{port}"]
+            env["SIMULATOR_URL"] = f"esl://:{password}@{names[0]}"
+            programs.append(processes.simulator(port, password, options["scenario"], options["seed"]))
+        else:
+            names = [node.name for node in nodes.configured()]
+        programs += processes.stack(
+            nodes=names,
+            beat_schedule=settings.DATA_DIR / "beat-schedule",
+            port=settings.PORT,
+            bind=settings.BIND_ADDRESS,
+        )
         supervisor = processes.Supervisor(
             programs,
             env=env,
