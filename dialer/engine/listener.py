@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 QUIET = 0.2
 """Real seconds to wait for an event before the reconciler gets its turn."""
+PHONES_EVERY = 10.0
+"""Real seconds between two snapshots of the registrations: for operators added meanwhile, and events that were lost."""
 SEEN_EVERY = 1.0
 """Real seconds between two notes of "the switch was heard"."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -39,6 +41,7 @@ class Listener:
         self.switch = switch
         self.stopping = Flag()
         self.seen = 0.0
+        self.phones_seen = 0.0
 
     def run(self) -> None:
         """Connect, listen, and connect again after each loss."""
@@ -76,7 +79,7 @@ class Listener:
         node.refresh_from_db()
         reconciler = Reconciler(node, line)
         reconciler.end_lost_cores()
-        agents.set_registrations(line.registrations(), clock.now())
+        self._note_phones(line)
         reconciler.step(force=True)
         self._found(node, line)
         while not self.stopping.is_set():
@@ -84,6 +87,8 @@ class Listener:
             if event is None:
                 # Only with every event applied may the switch's answers be held against the ledger.
                 reconciler.step()
+                if time.monotonic() - self.phones_seen >= PHONES_EVERY:
+                    self._note_phones(line)
                 event = line.receive(QUIET)
             if event is not None:
                 self._apply(event, line)
@@ -148,6 +153,11 @@ class Listener:
             Node.objects.filter(pk=node.pk).update(connected=False)
         except db.Error as error:
             log.error("The loss of switch %s could not be noted: %s", node.name, error)
+
+    def _note_phones(self, line: Line) -> None:
+        self.phones_seen = time.monotonic()
+        now = clock.now()  # before asking: an event that comes while the switch answers is the later news
+        agents.set_registrations(line.registrations(), now)
 
     def _note_heard(self, node: Node) -> None:
         self.seen = time.monotonic()
