@@ -160,6 +160,9 @@ STORAGES = {
     },
 }
 
+# A campaign's page in the admin has a row of fields for each of its operators.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+
 # Time and language. Everything stored is UTC; wall clocks exist only in campaigns/hours.py.
 
 USE_TZ = True
