@@ -6,7 +6,8 @@ import sys
 
 from dialer import embedded
 
-WITHOUT_DATABASE = {"check", "collectstatic", "diffsettings", "help", "makemessages", "rehearse", "simulate", "version"}
+# Those that need no database, or start one by themselves.
+WITHOUT_DATABASE = {"check", "collectstatic", "help", "makemessages", "rehearse", "run", "simulate", "version"}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import re
 import secrets
 import signal
@@ -49,12 +50,20 @@ class Command(BaseCommand):
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stopped.set())
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        if not options["verbose"]:
+            logging.getLogger().setLevel(logging.WARNING)
+        settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = self.only_one()
         ports = {"PORT": settings.PORT} | ({"SIMULATOR_PORT": settings.SIMULATOR_PORT} if settings.SIMULATED else {})
         for name, port in ports.items():
             check_port_is_free(name, settings.BIND_ADDRESS if name == "PORT" else "127.0.0.1", port)
 
+        if embedded.unset():
+            self.say("Starting PostgreSQL and Redis …")
+            try:
+                embedded.use()
+            except embedded.EmbeddedError as error:
+                raise CommandError(str(error)) from error
         self.say("Preparing the database …")
         call_command("migrate", interactive=False, verbosity=0)
         if not settings.DEBUG and static_files_changed():
