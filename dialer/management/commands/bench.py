@@ -1,0 +1,129 @@
+"""``manage.py bench``: what a pass of the dial loop costs, on short lists and on long ones, in one run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from dialer import embedded
+from dialer.benchmark import lists
+from dialer.engine import dispatch
+
+INSIDE = "DIALER_BENCH_INSIDE"
+AIM = 1.5
+"""A pass over the long list may cost this many times one over the short list."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """The passes over one list by so many operators."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    claims: int = 0
+    statements: set[int] = field(default_factory=set)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure a pass of the dial loop at ten thousand and a million waiting subscribers, by turns, on a database "
+        "of its own, and print the ratios. Takes some ten minutes, most of them to make the lists."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--quick", action="store_true", help="Five and fifty thousand: to see that it works.")
+        parser.add_argument("--rounds", type=int, default=7, help="Passes of each kind; the median counts.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if os.environ.get(INSIDE) != "1":
+            self.on_its_own_servers()
+            return
+        sizes = (5_000, 50_000) if options["quick"] else (10_000, 1_000_000)
+        for size in sizes:
+            began = time.monotonic()
+            self.use(size, create=True)
+            call_command("migrate", verbosity=0)
+            lists.load(size)
+            self.stderr.write(f"{len(lists.GROUPS)} lists of {size:,} made in {time.monotonic() - began:.0f} s")
+        self.report(sizes, self.measure(sizes, options["rounds"]))
+
+    def on_its_own_servers(self) -> None:
+        """Run this very command again, with a throwaway PostgreSQL and Redis as its only ones."""
+        services = embedded.start("bench", throwaway=True)
+        try:
+            environ = os.environ | services.environ() | {INSIDE: "1"}
+            sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
+        finally:
+            services.stop()
+
+    def use(self, size: int, *, create: bool = False) -> None:
+        """Work on the database of the lists of this length from now on."""
+        name = f"bench_{size}"
+        if create:
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {connection.ops.quote_name(name)}")
+        connection.close()
+        connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
+
+    def measure(self, sizes: tuple[int, ...], rounds: int) -> dict[tuple[str, int, int], Measured]:
+        """Run passes and roll them back, short and long lists by turns; the first of each on a connection warms up."""
+        found: dict[tuple[str, int, int], Measured] = {}
+        for _ in range(rounds):
+            for size in sizes:
+                self.use(size)
+                for group in lists.GROUPS:
+                    for operators in (10, lists.OPERATORS):
+                        measured = found.setdefault((group.name, operators, size), Measured())
+                        self.one_pass(group, operators)
+                        milliseconds, claims, statements = self.one_pass(group, operators)
+                        measured.milliseconds.append(milliseconds)
+                        measured.claims = claims
+                        measured.statements.add(statements)
+        return found
+
+    @staticmethod
+    def one_pass(group: lists.Group, operators: int) -> tuple[float, int, int]:
+        with transaction.atomic():
+            lists.only(group, operators)
+            with CaptureQueriesContext(connection) as queries:
+                began = time.perf_counter()
+                report = dispatch.run_pass()
+                milliseconds = (time.perf_counter() - began) * 1000
+            transaction.set_rollback(True)
+        return milliseconds, len(report.claimed), len(queries)
+
+    def report(self, sizes: tuple[int, ...], found: dict[tuple[str, int, int], Measured]) -> None:
+        head = ("operators", "waiting", "claims", "ms", "claims/s", "statements")
+        self.stdout.write(f"{'list':<16}" + "".join(f"{word:>11}" for word in head))
+        for (name, operators, size), measured in sorted(found.items()):
+            cells = (
+                operators,
+                f"{size:,}",
+                measured.claims,
+                f"{measured.median:.1f}",
+                f"{measured.claims / measured.median * 1000:,.0f}",
+                "/".join(map(str, sorted(measured.statements))),
+            )
+            self.stdout.write(f"{name:<16}" + "".join(f"{cell:>11}" for cell in cells))
+        self.stdout.write("")
+        short, long = sizes
+        for name, operators in sorted({(name, operators) for name, operators, _ in found}):
+            ratio = found[name, operators, long].median / found[name, operators, short].median
+            verdict = "" if ratio <= AIM else f"  (aim: {AIM})"
+            self.stdout.write(f"{long:,} against {short:,}: {ratio:.2f}  {name}, {operators} operators{verdict}")
+        counts = sorted({count for measured in found.values() for count in measured.statements})
+        self.stdout.write(f"Statements of a pass: {', '.join(map(str, counts))}")
