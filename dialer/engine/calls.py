@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -40,19 +40,18 @@ log = logging.getLogger(__name__)
 
 ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
 """An operator's phone that the switch does not know where to find."""
-REFUSALS = frozenset(
-    {
-        "INVALID_GATEWAY",
-        "INVALID_PROFILE",
-        "CHAN_NOT_IMPLEMENTED",
-        "SYSTEM_SHUTDOWN",
-        "DESTINATION_OUT_OF_ORDER",
-        "USAGE",
-    }
-)
-"""Errors of a job without a channel by which the switch, not a person's phone, refused the call."""
-GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN"})
-"""Of these the gateway is the culprit; of the other refusals, the node."""
+GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN", "NETWORK_OUT_OF_ORDER"})
+"""Refusals whose culprit is the gateway; of the others it is the node."""
+REFUSALS = GATEWAY_REFUSALS | {
+    "INVALID_PROFILE",
+    "CHAN_NOT_IMPLEMENTED",
+    "SYSTEM_SHUTDOWN",
+    "DESTINATION_OUT_OF_ORDER",
+    "USAGE",
+}
+"""Errors without a channel by which the switch or a gateway, not a person's phone, refused the call."""
+LEFT_ALONE = timedelta(seconds=1)
+"""How much later than the other a leg must end to have been left alone; two that end together differ by less."""
 
 
 CallEvent: TypeAlias = (
@@ -324,12 +323,10 @@ def end_if_over(rows: Held) -> bool:
         return False
     if attempt.subscriber_created_at is not None and attempt.subscriber_ended_at is None:
         return False
-    refused = (
-        attempt.subscriber_created_at is None
-        and attempt.operator_answered_at is not None
-        and attempt.operator_cause in REFUSALS
-    )
-    return end(rows, refused=refused)
+    # Until he answers any other cause may be his own phone's.
+    refusals = REFUSALS if attempt.operator_answered_at else {"SYSTEM_SHUTDOWN"}
+    refused = attempt.subscriber_created_at is None and attempt.operator_cause in refusals
+    return end(rows, refused=refused, lost=attempt.subscriber_cause == "SYSTEM_SHUTDOWN")
 
 
 def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
@@ -412,14 +409,16 @@ def _attempt_facts(attempt: Attempt, ended_at: datetime, *, lost: bool) -> polic
 
 
 def _operator_left(attempt: Attempt) -> bool:
-    """Tell whether the operator's leg ended by itself while the subscriber's phone rang."""
-    return (
-        attempt.operator_answered_at is not None
-        and attempt.bridged_at is None
-        and attempt.kill_reason == KillReason.NONE
-        and attempt.subscriber_cause == "ORIGINATOR_CANCEL"
-        and attempt.operator_cause != "ORIGINATOR_CANCEL"
-    )
+    """Tell whether the operator's leg ended by itself while the subscriber's phone rang.
+
+    The subscriber's then ends with it, or is hung up once it was left alone.
+    """
+    if attempt.operator_answered_at is None or attempt.bridged_at or attempt.kill_reason != KillReason.NONE:
+        return False
+    if attempt.subscriber_cause == "ORIGINATOR_CANCEL":
+        return attempt.operator_cause != "ORIGINATOR_CANCEL"
+    operator_ended, subscriber_ended = attempt.operator_ended_at, attempt.subscriber_ended_at
+    return bool(operator_ended and subscriber_ended and subscriber_ended - operator_ended > LEFT_ALONE)
 
 
 def member_facts(rows: Held) -> policy.MemberFacts:
@@ -490,14 +489,18 @@ def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_
 
 def _block_the_culprit(attempt: Attempt, now: datetime) -> None:
     reason = attempt.operator_cause or "refused"
-    if reason in GATEWAY_REFUSALS:
-        campaigns.block_gateway(attempt.gateway_id, reason, now)
+    # Until he answers it is his own leg that was refused; only an outside operator's takes a gateway.
+    gateway_id = attempt.gateway_id if attempt.operator_answered_at else attempt.operator_gateway_id
+    if reason in GATEWAY_REFUSALS and gateway_id is not None:
+        campaigns.block_gateway(gateway_id, reason, now)
     elif attempt.node is not None:
         nodes.block(attempt.node, reason, now)
 
 
 def _unblock(attempt: Attempt) -> None:
     campaigns.unblock_gateway(attempt.gateway_id)
+    if attempt.operator_gateway_id is not None:
+        campaigns.unblock_gateway(attempt.operator_gateway_id)
     if attempt.node_id is not None:
         nodes.unblock(attempt.node_id)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import connection
 
 from agents.models import OperatorState
 from campaigns.models import Campaign
@@ -508,3 +510,24 @@ def test_the_ledger_agrees_with_what_is_cached_after_every_kind_of_result() -> N
         ledger = Attempt.objects.filter(member=member, counted=True, pk__gt=member.counts_after).count()
         assert ledger == member.counted, body
         assert timedelta(0) <= member.due_at - member.created_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_result_twice_at_the_same_moment_acts_once() -> None:
+    story = waiting()
+    story.talk(20)
+    answers: list[Any] = []
+
+    def send() -> None:
+        try:
+            answers.append(report(story, success=False, comment="later")["result"])
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answers) == ["applied", "repeated", "repeated", "repeated"]
+    assert story.now()[2].counted == 1

@@ -17,8 +17,9 @@ from agents.models import Operator, OperatorState, OperatorStatus, Tier
 from campaigns import actions as campaigns
 from campaigns.models import Calendar, Campaign, CampaignState, Gateway, Route
 from dialer import clock
-from dialer.engine import dispatch
+from dialer.engine import calls, dispatch, tidy
 from dialer.models import Attempt, Node
+from dialer.switch import events
 from members import actions as members
 from members import planning
 from members.models import Communication, DoNotCall, Member, MemberState
@@ -470,6 +471,109 @@ def test_after_the_wait_he_is_called_again_by_itself() -> None:
     story.both_end(10, "USER_BUSY")
     assert claim(story.at(69.9)) == []
     assert called(claim(story.at(70))) == [story.member.pk]
+
+
+# --- refunds and refusals ---------------------------------------------------------------------------------------
+
+
+def outside(**more: Any) -> dict[str, Any]:
+    return {"registered": False, "contact": "0441234567", "gateway": make_gateway(), **more}
+
+
+@pytest.mark.parametrize("cause", ["GATEWAY_DOWN", "NETWORK_OUT_OF_ORDER", "INVALID_GATEWAY"])
+def test_a_gateway_that_is_down_rests_and_rings_no_operator_meanwhile(
+    cause: str, django_capture_on_commit_callbacks: Any
+) -> None:
+    story = Story()
+    story.operator_rings()
+    story.tell(events.LegAnswered, "operator", 1)
+    story.job(1)
+    with django_capture_on_commit_callbacks(execute=True):
+        story.hangs_up("operator", 1.1, cause, originate_disposition=cause)
+    attempt, operator, member = story.now()
+    assert (attempt.outcome, attempt.cause, member.counted, operator.ready_at) == ("refunded", cause, 0, None)
+    assert attempt.gateway.blocked_reason == cause
+    assert claim() == []
+    assert len(claim(clock.now() + timedelta(seconds=1))) == 1
+
+
+def test_the_gateway_of_an_outside_operator_rests_when_it_refused_his_leg(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    story = Story(operator=outside())
+    with django_capture_on_commit_callbacks(execute=True):
+        story.job(0.1, "GATEWAY_DOWN")
+    attempt, operator, member = story.now()
+    assert (attempt.outcome, operator.no_answer_count, member.counted) == ("refunded", 0, 0)
+    assert attempt.operator_gateway is not None
+    assert (attempt.operator_gateway.blocked_reason, attempt.gateway.blocked_reason) == ("GATEWAY_DOWN", "")
+
+
+def test_an_outside_operator_who_cannot_be_reached_rests_like_one_who_does_not_answer() -> None:
+    story = Story(operator=outside(no_answer_delay=10))
+    story.operator_rings()
+    story.hangs_up("operator", 3, "SUBSCRIBER_ABSENT")
+    operator = story.now()[1]
+    assert (operator.no_answer_count, operator.ready_at) == (1, story.at(13))
+    assert claim(story.at(4)) == []
+
+
+def test_a_shutdown_of_the_switch_while_the_operator_rings_is_not_his_fault() -> None:
+    story = Story()
+    story.operator_rings()
+    story.hangs_up("operator", 3, "SYSTEM_SHUTDOWN")
+    attempt, operator, member = story.now()
+    assert (attempt.outcome, operator.no_answer_count, operator.ready_at) == ("refunded", 0, None)
+    assert member.state == MemberState.READY
+
+
+def test_a_shutdown_of_the_switch_while_the_subscriber_rings_is_not_counted() -> None:
+    story = Story(retry_wait=60)
+    story.operator_answers()
+    story.both_end(10, "SYSTEM_SHUTDOWN")
+    attempt, _, member = story.now()
+    assert (attempt.outcome, attempt.counted, attempt.cause) == ("refunded", False, "SYSTEM_SHUTDOWN")
+    assert (member.counted, member.due_at) == (0, story.at(70))
+
+
+def test_a_leg_that_was_left_alone_by_the_operator_and_hung_up_by_us_is_not_counted() -> None:
+    story = Story(retry_wait=60)
+    story.operator_answers()
+    story.hangs_up("operator", 6, "NORMAL_CLEARING", originate_disposition="ORIGINATOR_CANCEL")
+    story.hangs_up("subscriber", 12, "NORMAL_CLEARING")
+    attempt, _, member = story.now()
+    assert (attempt.outcome, attempt.counted, member.due_at) == ("refunded", False, story.at(12 + 60))
+
+
+def test_what_nobody_sent_is_withdrawn_after_ten_seconds_and_claimed_again_at_once() -> None:
+    story = Story()
+    Attempt.objects.filter(pk=story.attempt.pk).update(sending_at=None)
+    with time_machine.travel(story.at(11), tick=False):
+        tidy.run()
+    attempt, _, member = story.now()
+    assert (attempt.cause, attempt.outcome, attempt.counted) == ("WITHDRAWN", "refunded", False)
+    assert called(claim(story.at(11))) == [member.pk]
+
+
+def test_a_person_who_hangs_up_before_it_was_sent_is_not_answered_with_another_call_at_once() -> None:
+    story = Story(retry_wait=60)
+    Attempt.objects.filter(pk=story.attempt.pk).update(sending_at=None)
+    calls.hang_up(story.attempt.pk)
+    attempt, operator, member = story.now()
+    assert (attempt.cause, attempt.outcome, operator.state) == ("MANAGER_REQUEST", "refunded", OperatorState.WAITING)
+    assert attempt.ended_at is not None
+    assert member.due_at == attempt.ended_at + timedelta(seconds=60)
+
+
+def test_stop_withdraws_what_was_not_sent_and_cuts_nothing() -> None:
+    story = Story()
+    campaigns.stop(story.campaign.pk)
+    assert story.now()[0].ended_at is None
+    Attempt.objects.filter(pk=story.attempt.pk).update(sending_at=None)
+    campaigns.run(story.campaign.pk)
+    campaigns.stop(story.campaign.pk)
+    attempt, _, member = story.now()
+    assert (attempt.cause, member.state, member.counted) == ("WITHDRAWN", MemberState.READY, 0)
 
 
 # --- lines ------------------------------------------------------------------------------------------------------
