@@ -1,0 +1,1 @@
+"""Rehearsals: a scenario played through the whole stack, on a database and a broker of its own."""
