@@ -46,6 +46,10 @@ LATE = 5.0
 READ_EVERY = 1.0
 SHARE_OF_TIME = 20
 LONGEST = 60.0
+"""Seconds (real) that a reading is kept: the least, how many times as long as it took, the most."""
+
+AT_WORK = (*ACTIVE_STATES, CampaignState.STOPPING)
+"""States of campaigns that come first, with all their figures."""
 
 OPERATOR_TONES = {
     OperatorState.WAITING: "free",
@@ -105,7 +109,7 @@ def read() -> dict[str, Any]:
         Campaign.objects.select_related("calendar")
         .annotate(
             place=Case(
-                When(state__in=[*ACTIVE_STATES, CampaignState.STOPPING], then=Value(0)),
+                When(state__in=AT_WORK, then=Value(0)),
                 default=Value(1),
                 output_field=IntegerField(),
             )
@@ -306,8 +310,8 @@ def _count_staff(ids: list[int]) -> defaultdict[int, _Staff]:
         .values_list("campaign_id")
         .annotate(
             assigned=Count("*"),
-            on_duty=Count("*", filter=on_duty),
-            waiting=Count("*", filter=Q(operator__state=OperatorState.WAITING)),
+            on_duty=Count("pk", filter=on_duty),
+            waiting=Count("pk", filter=Q(operator__state=OperatorState.WAITING)),
         )
         .values_list("campaign_id", "assigned", "on_duty", "waiting")
     )
@@ -335,6 +339,7 @@ def _campaign(
         "why": _why(campaign, of, live, lines, staff, switched),
         "since": _ms(campaign.state_since),
         "active": state in ACTIVE_STATES,
+        "at_work": state in AT_WORK,
         "total": parts.total(),
         "done": of["success"] + of[MemberState.ENDED],
         "success": of["success"],
@@ -361,6 +366,8 @@ def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: 
         case CampaignState.STOPPED:
             return _("nobody is called")
         case CampaignState.STOPPING:
+            if not live:
+                return _("no call is left")
             return ngettext("%d call goes on to its end", "%d calls go on to their end", live) % live
         case CampaignState.SLEEPING:
             return _until(campaign.sleeping_until, campaign.calendar.time_zone)
@@ -494,9 +501,9 @@ def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "id": row["id"],
         "name": row["name"],
         "extension": row["extension"],
-        "status": status.label,
-        "state": state.label,
-        "shown": status.label if away else state.label,
+        "status": str(status.label),
+        "state": str(state.label),
+        "shown": str(status.label if away else state.label),
         "tone": tone,
         "since": _ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],

@@ -90,7 +90,7 @@ function list(parent, template, items, key, draw) {
     known.get(id).remove();
     known.delete(id);
   }
-  const empty = parent.parentElement.querySelector(":scope > .empty");
+  const empty = root.querySelector(`.empty[data-of="${parent.id}"]`);
   if (empty) empty.hidden = items.length > 0;
 }
 
@@ -114,6 +114,7 @@ function show(snapshot) {
   list($("gateways"), "t-gateway", snapshot.gateways, (gateway) => gateway.id, showGateway);
   list($("switches"), "t-switch", snapshot.switches, (item) => item.id, showSwitch);
   showFilters(snapshot.operators);
+  $("operators").classList.toggle("is-many", snapshot.operators.length > 100);
   list($("operators"), "t-operator", snapshot.operators, (operator) => operator.id, showOperator);
   const most = snapshot.causes.length ? snapshot.causes[0].count : 1;
   list($("causes"), "t-cause", snapshot.causes.slice(0, 9), (cause) => cause.cause, (node, cause) => showCause(node, cause, most));
@@ -199,7 +200,11 @@ function showCampaign(node, campaign) {
     rate: share(campaign.connected, campaign.dialled),
   });
   node.querySelector("[data-if-held]").hidden = !campaign.held;
+  node.classList.toggle("is-quiet", !campaign.at_work);
   const bar = node.querySelector(".bar");
+  node.classList.toggle("is-empty", !campaign.total);
+  bar.hidden = !campaign.total;
+  node.querySelector(".figures").hidden = !campaign.at_work;
   const parts = [campaign.success, campaign.ended, campaign.live, campaign.held];
   parts.forEach((part, place) => width(bar.children[place], campaign.total ? part / campaign.total : 0));
   attribute(bar, "aria-label", `${number.format(campaign.done)} ${words.of} ${number.format(campaign.total)}`);
@@ -218,7 +223,6 @@ function showCampaign(node, campaign) {
     fill(button, { verb: words[action] });
     use(button, `player-${campaign.active ? "stop" : "play"}`);
     title(button, words[`${action}Hint`]);
-    button.classList.toggle("btn-primary", !campaign.active);
   }
   fill(button, { of: ` ${campaign.name}` });
 }
