@@ -11,18 +11,16 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from agents import actions
-from agents.forms import OperatorForm
+from agents.forms import OperatorForm, TierOfOperatorForm
 from agents.models import BUSY_STATES, Operator, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
-from dialer.admin_tools import KeptWhileUsed, badge
+from dialer.admin_tools import KeptWhileUsed, badge, seconds_left
 from dialer.errors import Refused
 
 STATE_TONES = {
@@ -37,11 +35,15 @@ STATE_TONES = {
 
 class TierInline(admin.TabularInline):
     model = Tier
+    form = TierOfOperatorForm
     extra = 0
     autocomplete_fields = ("campaign",)
     classes = ("plain-rows",)
     verbose_name = _("campaign")
     verbose_name_plural = _("campaigns (tiers: lower level first, then lower position)")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tier]:
+        return super().get_queryset(request).select_related("campaign", "operator")
 
 
 @admin.register(Operator)
@@ -91,7 +93,7 @@ class OperatorAdmin(KeptWhileUsed):
     def shown_state(self, operator: Operator) -> SafeString:
         state = badge(operator.get_state_display(), STATE_TONES[OperatorState(operator.state)])
         if operator.wrap_up_until:
-            return format_html("{} {}", state, gettext("until %s") % localize(localtime(operator.wrap_up_until)))
+            return format_html("{} {}", state, gettext("for %d s") % seconds_left(operator.wrap_up_until))
         return state
 
     @admin.display(description=_("phone"), ordering="registered")

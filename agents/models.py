@@ -11,8 +11,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
-from django.utils.formats import localize
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -84,6 +82,11 @@ def _why_not_waiting(him: Operator) -> str:
     return "" if away else str(him.get_state_display())
 
 
+def _why_not_rested(him: Operator) -> str:
+    left = (him.ready_at - clock.now()).total_seconds() if him.ready_at else 0.0
+    return gettext("no calls for %d s") % max(1, left)
+
+
 def claim_conditions(now: datetime) -> dict[str, ClaimCondition]:
     """Return every condition on an operator that a claim at ``now`` has, but that a campaign has work for him."""
     return {
@@ -95,7 +98,7 @@ def claim_conditions(now: datetime) -> dict[str, ClaimCondition]:
         "waiting": ClaimCondition(Q(state=OperatorState.WAITING), _why_not_waiting),
         "rested": ClaimCondition(
             Q(ready_at__isnull=True) | Q(ready_at__lte=now),
-            lambda him: gettext("no calls before %s") % localize(localtime(him.ready_at)),
+            _why_not_rested,
         ),
         "reachable": ClaimCondition(
             Q(registered=True) | ~Q(contact=""), lambda him: gettext("phone not registered")

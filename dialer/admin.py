@@ -8,14 +8,12 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.formats import localize
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
-from dialer.admin_tools import ReadOnlyAdmin, badge
+from dialer.admin_tools import ReadOnlyAdmin, badge, seconds_left
 from dialer.models import Attempt, Node, Outcome, Repair, ResultReport
 from members.models import Member
 
@@ -92,7 +90,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "shown_outcome", "counted",
     )  # fmt: skip
     list_select_related = ("campaign", "member", "operator", "gateway")
-    list_filter = (LiveFilter, RecentOutcomeFilter, ("campaign", admin.RelatedOnlyFieldListFilter))
+    list_filter = (LiveFilter, RecentOutcomeFilter, "campaign")
     search_fields = ("id",)
     search_help_text = _("A number (its first or last digits), a name, an external id, or the UUID of a leg or job.")
     sortable_by = ("id",)
@@ -170,7 +168,7 @@ class NodeAdmin(ReadOnlyAdmin):
         if not node.connected:
             return badge(gettext("not connected"), "bad")
         if node.blocked_until and node.blocked_until > clock.now():
-            return badge(gettext("no calls until %s") % localize(localtime(node.blocked_until)), "bad")
+            return badge(gettext("no calls for %d s") % seconds_left(node.blocked_until), "bad")
         return badge(gettext("in service"), "good")
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from math import ceil
 from typing import Any
 
+import pytz
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from dialer import clock
 
 MOST_LISTED = 10_000
 """Rows that a bounded list counts and pages through at most; filters and search find the others."""
@@ -60,6 +67,16 @@ class KeptWhileUsed(admin.ModelAdmin):
         if obj is None or not super().has_delete_permission(request, obj):
             return False
         return not any(getattr(obj, name).exists() for name in self.used_by)
+
+
+def wall_clock(instant: datetime, zone: str) -> str:
+    """Write an instant on the wall clock of a zone, to the minute, with the zone's name."""
+    return f"{date_format(localtime(instant, pytz.timezone(zone)), 'D j M Y H:i')} {zone}"
+
+
+def seconds_left(instant: datetime) -> int:
+    """Return how many seconds there are until an instant; 0 when it is over."""
+    return max(0, ceil((instant - clock.now()).total_seconds()))
 
 
 def badge(word: object, tone: str) -> SafeString:

@@ -26,6 +26,8 @@ class Browser:
 
     @staticmethod
     def _sent(field: BoundField) -> Any:
+        if field.field.disabled:
+            return None
         value = field.value()
         if isinstance(field.field.widget, CheckboxInput):
             return "on" if value else None

@@ -328,8 +328,8 @@ def test_the_state_is_shown_and_cannot_be_edited(browser: Browser, campaign: Cam
 
 
 def test_a_sleeping_campaign_says_until_when(browser: Browser, campaign: Campaign) -> None:
-    Campaign.objects.update(state="sleeping", sleeping_until="2099-05-04T09:30Z")
-    assert "until May 4, 2099, 9:30 a.m." in browser.client.get(LIST).content.decode()
+    Campaign.objects.update(state="sleeping", sleeping_until="2030-05-06T06:30Z")
+    assert "until Mon 6 May 2030 09:30 Europe/Kyiv" in browser.client.get(LIST).content.decode()
 
 
 # --- copies, deletion, cost -------------------------------------------------------------------------------------
@@ -363,6 +363,26 @@ def test_the_list_costs_the_same_for_any_number_of_campaigns(
         factories.make_operator(factories.make_campaign())
     with django_assert_max_num_queries(6):
         browser.client.get(LIST)
+
+
+def test_the_page_costs_the_same_for_any_number_of_operators(
+    browser: Browser, campaign: Campaign, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(20):
+        factories.make_operator(campaign)
+    with django_assert_max_num_queries(16):
+        browser.client.get(page(campaign))
+
+
+def test_the_tier_of_an_operator_is_edited_and_his_name_is_not(browser: Browser, campaign: Campaign) -> None:
+    alice, bob = factories.make_operator(campaign), factories.make_operator()
+    response = browser.send(page(campaign), tiers__0__operator=bob.pk, tiers__0__level="4")
+    assert response.status_code == 302
+    assert Tier.objects.get().level == 4
+    assert Tier.objects.get().operator == alice
+
+    assert browser.send(page(campaign), tiers__0__DELETE="on").status_code == 302
+    assert not Tier.objects.exists()
 
 
 def test_gateways_show_their_lines_and_health(browser: Browser, campaign: Campaign) -> None:

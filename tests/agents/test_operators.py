@@ -428,7 +428,7 @@ def at(**fields: Any) -> Callable[[Operator], None]:
     ("spoil", "told"),
     [
         (at(registered=False), ["phone not registered"]),
-        (at(ready_at=datetime.fromisoformat("2099-01-01T09:00Z")), ["no calls before"]),
+        (at(ready_at=datetime.fromisoformat("2099-01-01T09:00Z")), ["no calls for"]),
         (at(uses_client=True), ["client not connected"]),
         (at(uses_client=True, client_connected=True), ["call-centre mode off"]),
         (lambda operator: void(bring(operator, S.IDLE)), ["Logged Out"]),
