@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from dialer.simulator import causes
 from dialer.simulator.behaviour import Behaviour
 from dialer.simulator.timers import Timer
+
+Party: TypeAlias = Literal["subscriber", "operator"]
+Reply: TypeAlias = Callable[[str], None]
+"""Where the answer to a command goes."""
 
 STAMP: Final = "%Y-%m-%d %H:%M:%S"
 NO_CALLER_NUMBER: Final = "0000000000"
@@ -23,6 +28,23 @@ _CODEC: Final = {
 }
 
 
+@dataclass(slots=True)
+class Call:
+    """A leg that somebody asked for, whether it came to be or not. Instants are rule time, in UTC."""
+
+    number: str
+    """Digits of the subscriber, or extension of the operator."""
+    party: Party
+    uuid: str
+    gateway: str
+    variables: Mapping[str, str]
+    at: datetime
+    answered_at: datetime | None = None
+    bridged_at: datetime | None = None
+    ended_at: datetime | None = None
+    cause: str = ""
+
+
 class Leg:
     """A channel. Instants are microseconds since 1970, 0 while they have not come."""
 
@@ -33,21 +55,21 @@ class Leg:
         destination: str,
         variables: Mapping[str, str],
         *,
+        call: Call,
         behaviour: Behaviour,
         dice: Random,
         now: int,
         originator: Leg | None = None,
-        direction: str = "outbound",
     ) -> None:
         self.uuid = uuid
         self.name = name
         self.destination = destination
         self.variables: dict[str, str] = dict(variables)
+        self.call = call
         self.behaviour = behaviour
         self.dice = dice
-        self.direction = direction
+        self.direction = self.logical_direction = "outbound"
         self.timers: list[Timer] = []
-        self.gateway = ""
         self.presence = ""
 
         self.state, self.state_number, self.call_state = "CS_NONE", 1, "DOWN"
@@ -58,7 +80,22 @@ class Leg:
         self.parked = False
         self.cause = ""
         """Why it ended; empty while it lives."""
+        self.ended_by = ""
+        """In SIP's terms: ``recv_bye``, ``send_bye``, ``recv_refuse``, ``send_cancel``."""
         self.completed = self.destroyed = False
+
+        self.by_directory = False
+        """Whether it was called as a user of the directory."""
+        self.twin = ""
+        """The other half of a loopback call."""
+        self.timeout = 0.0
+        """Seconds after which its originate gives up, with NO_ANSWER."""
+        self.report: Reply | None = None
+        """Where the originate that created it must still be answered."""
+        self.program: list[tuple[str, str]] = []
+        """The applications to run, with their arguments."""
+        self.picked_up = False
+        self.patience: Timer | None = None
 
         self.originator = originator
         """The leg whose bridge created this one."""
@@ -71,7 +108,6 @@ class Leg:
         self.times["created"] = self.profile_created = now
         self.profile_index = 1
         self.transfer_source = ""
-        self.logical_direction = direction
         self.other_leg: dict[str, str] = {}
 
         self.callee_name, self.callee_number = OUTBOUND_CALL, destination
@@ -113,6 +149,8 @@ class Leg:
         self.state, self.state_number = "CS_CONSUME_MEDIA", 7
         self.times["progress_media" if media else "progress"] = now
         self.answer_state = "early" if media else "ringing"
+        if media:
+            self.variables["endpoint_disposition"] = "EARLY MEDIA"
         self.network = NETWORK
         self.callee_name = self.callee_number
 
@@ -129,7 +167,8 @@ class Leg:
         self.state, self.state_number = "CS_EXECUTE", 4
         if not self.in_dialplan:
             self.in_dialplan = True
-            self.variables["endpoint_disposition"] = "ANSWER" if self.answered else "EARLY MEDIA"
+            if self.answered:
+                self.variables["endpoint_disposition"] = "ANSWER"
             self.variables["pre_transfer_caller_id_number"] = self.caller_number
             self.variables["channel_cid_flipped"] = "yes"
             if self.caller_name:
@@ -155,7 +194,8 @@ class Leg:
             leg.call_state = "ACTIVE"
         other.state, other.state_number = "CS_EXCHANGE_MEDIA", 5
         other.call_uuid = other.variables["call_uuid"] = self.uuid
-        other.variables.setdefault("endpoint_disposition", "ANSWER")
+        if other.answered:
+            other.variables["endpoint_disposition"] = "ANSWER"
         self.variables["signal_bond"] = other.uuid
 
     def joined(self) -> None:
@@ -201,8 +241,13 @@ class Leg:
         self.cause = cause
         self.times["hangup"] = now
         self.answer_state, self.state_number = "hangup", 10
-        if self.bridged and (self.first or self.second):
+        other = self.first or self.second
+        if self.bridged and other and not other.cause:
             self.variables["last_bridge_role"] = "originatee" if self.first else "originator"
+        self.stop_timers()
+
+    def stop_timers(self) -> None:
+        """Let nothing of what was planned for it happen."""
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()
