@@ -352,7 +352,8 @@ def _ways(value: Any) -> Weights:
     return _weights(value, lambda name: name if name == LOST else _cause(name))
 
 
-def _extensions(value: Any) -> tuple[str, ...]:
+def read_extensions(value: Any) -> tuple[str, ...]:
+    """Check extensions and ranges of them; ``ValueError`` on anything else."""
     items = value if isinstance(value, list) else [value]
     for item in items:
         if not isinstance(item, str) or not re.fullmatch(r"[0-9]+-[0-9]+|[A-Za-z0-9_.+*#]+", item):
@@ -410,7 +411,7 @@ _SUBSCRIBERS = {
     "early_media": _share,
 }
 _OPERATORS = {
-    "extensions": _extensions,
+    "extensions": read_extensions,
     "outcomes": _outcomes,
     "answer": _span,
     "leaves_early": _share,
