@@ -1,0 +1,229 @@
+"""Whole calls over a real socket: the loop, the listener and a simulated switch, on the real database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from agents.models import Operator, OperatorState, OperatorStatus
+from campaigns.models import Campaign, CampaignState
+from dialer import verbs
+from dialer.engine import invariants, tasks
+from dialer.engine.listener import Listener
+from dialer.models import Attempt, Node, Repair
+from dialer.simulator.thread import SimulatorThread
+from dialer.switch.nodes import configured
+from members.models import Member, MemberState
+from tests.factories import make_campaign, make_gateway, make_member, make_operator, make_route
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@dataclass
+class House:
+    """The product around one simulated switch; the test itself is the dial worker and beat."""
+
+    simulator: SimulatorThread
+    listener: Listener
+    thread: threading.Thread
+
+    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+        """Run passes until something holds; fail when it does not within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"It never came to hold. {list(Attempt.objects.values())}"
+            tasks.dispatch_pass()
+            tasks.tidy_up()
+            time.sleep(0.05)
+
+    def listen(self) -> None:
+        self.listener = Listener(configured()[0])
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        try:
+            self.listener.listen_until_stopped()
+        finally:
+            connections.close_all()
+
+    def deafen(self) -> None:
+        """Stop the listener, as a crash of it would."""
+        self.listener.stopping.set()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def house(settings: Any) -> Iterator[House]:
+    with SimulatorThread() as simulator:
+        settings.FREESWITCH_URL = simulator.url
+        found = House(simulator, None, None)  # type: ignore[arg-type]
+        found.listen()
+        yield found
+        found.deafen()
+        assert invariants.find_violations() == []
+
+
+def a_campaign(**fields: object) -> Campaign:
+    make_route(make_gateway())
+    campaign = make_campaign(**{"min_duration": 0, "retry_wait": 1, **fields})  # type: ignore[arg-type]
+    Campaign.objects.filter(pk=campaign.pk).update(state=CampaignState.RUNNING)
+    return campaign
+
+
+def completed() -> bool:
+    return not Campaign.objects.exclude(state=CampaignState.COMPLETED).exists()
+
+
+def test_a_campaign_dials_its_list_to_the_end(house: House) -> None:
+    campaign = a_campaign(max_retries=2)
+    for extension in ("1001", "1002"):
+        make_operator(campaign, extension=extension, wrap_up_time=0)
+    happy, busy, wrong = (make_member(campaign, [f"+38050000000{n}"]) for n in range(3))
+    house.simulator.subscriber("380500000001").busy()
+    house.simulator.subscriber("380500000002").fails("UNALLOCATED_NUMBER")
+    house.until(completed)
+    ends = dict(Member.objects.values_list("pk", "end_cause"))
+    assert ends == {happy.pk: "NORMAL_CLEARING", busy.pk: "MAX_TRY_COUNT", wrong.pk: "UNALLOCATED_NUMBER"}
+    assert len(house.simulator.calls_to("380500000000")) == 1
+    assert len(house.simulator.calls_to("380500000001")) == 2
+    assert set(Operator.objects.values_list("state", flat=True)) == {OperatorState.WAITING}
+    assert not Repair.objects.exists()
+
+
+def test_talk_and_causes_agree_with_the_switch(house: House) -> None:
+    campaign = a_campaign()
+    make_operator(campaign, extension="1001")
+    make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    (call,) = house.simulator.calls_to("380500000000")
+    attempt = Attempt.objects.get()
+    assert attempt.subscriber_answered_at and attempt.bridged_at and attempt.talk_ended_at
+    assert str(attempt.subscriber_uuid) == call.uuid
+    assert call.answered_at and abs((attempt.subscriber_answered_at - call.answered_at).total_seconds()) < 0.05
+    assert call.ended_at and abs((attempt.talk_ended_at - call.ended_at).total_seconds()) < 0.1
+    assert attempt.operator.calls == 1
+
+
+def test_an_operator_who_rejects_is_passed_over_and_the_subscriber_is_called_by_another(house: House) -> None:
+    campaign = a_campaign()
+    first = make_operator(campaign, extension="1001", reject_delay=60)
+    second = make_operator(campaign, extension="1002")
+    first.tiers.update(level=1)
+    second.tiers.update(level=2)
+    house.simulator.operator("1001").rejects()
+    member = make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    member.refresh_from_db()
+    assert member.success
+    assert list(Attempt.objects.order_by("pk").values_list("operator", "outcome")) == [
+        (first.pk, "refunded"),
+        (second.pk, "success"),
+    ]
+
+
+def test_a_phone_that_leaves_gets_no_calls_until_it_registers_again(house: House) -> None:
+    campaign = a_campaign()
+    operator = make_operator(campaign, extension="1001")
+    house.until(lambda: Node.objects.filter(connected=True).exists())
+    house.simulator.operator("1001").unregister()
+    house.until(lambda: not Operator.objects.get(pk=operator.pk).registered)
+    make_member(campaign, ["+380500000000"])
+    for _ in range(5):
+        tasks.dispatch_pass()
+    assert not Attempt.objects.exists()
+    house.simulator.operator("1001").register()
+    house.until(completed)
+
+
+def test_a_service_number_dialled_from_a_phone_changes_the_status(house: House) -> None:
+    operator = make_operator(a_campaign(), extension="1001")
+    house.until(lambda: Node.objects.filter(connected=True).exists())
+    house.simulator.fire("dialer::status", extension="1001", status="on_break")
+    house.until(lambda: Operator.objects.get(pk=operator.pk).status == OperatorStatus.ON_BREAK)
+
+
+def test_a_gateway_that_is_down_rests_and_nobody_is_counted(house: House) -> None:
+    campaign = a_campaign()
+    make_operator(campaign, extension="1001")
+    member = make_member(campaign, ["+380500000000"])
+    house.simulator.subscriber("380500000000").faults("INVALID_GATEWAY").then.answers(after=0.1, talks=0.3)
+    house.until(completed)
+    member.refresh_from_db()
+    assert (member.success, member.counted) == (True, 1)
+    assert Attempt.objects.filter(outcome="refunded", operator_cause="INVALID_GATEWAY").count() == 1
+
+
+def test_a_switch_that_refuses_everything_is_left_in_peace_and_tried_again(house: House) -> None:
+    campaign = a_campaign()
+    make_operator(campaign, extension="1001")
+    make_member(campaign, ["+380500000000"])
+    house.until(lambda: Node.objects.filter(connected=True).exists())
+    house.simulator.pause()
+    house.until(lambda: Node.objects.filter(blocked_reason="DESTINATION_OUT_OF_ORDER").exists())
+    house.simulator.resume()
+    house.until(completed)
+    assert Member.objects.get().counted == 1
+
+
+def test_a_restarted_switch_ends_its_calls_and_nobody_is_stuck(house: House) -> None:
+    campaign = a_campaign(max_retries=5)
+    make_operator(campaign, extension="1001", wrap_up_time=0)
+    make_member(campaign, ["+380500000000"])
+    house.simulator.subscriber("380500000000").no_answer().then.answers(after=0.1, talks=0.3)
+    house.until(lambda: Attempt.objects.filter(subscriber_ringing_at__isnull=False).exists())
+    house.simulator.restart()
+    house.until(completed, 30)
+    assert Repair.objects.filter(kind="switch_restarted").exists()
+    lost = Attempt.objects.order_by("pk").first()
+    assert lost is not None
+    assert not lost.counted
+
+
+def test_what_ended_while_nobody_listened_is_found_out(house: House) -> None:
+    campaign = a_campaign()
+    operator = make_operator(campaign, extension="1001", wrap_up_time=0)
+    member = make_member(campaign, ["+380500000000"])
+    house.simulator.subscriber("380500000000").answers(after=0.1, talks=1.0)
+    house.until(lambda: Attempt.objects.filter(bridged_at__isnull=False).exists())
+    house.deafen()
+    time.sleep(1.5)
+    house.listen()
+    house.until(completed, 40)
+    operator.refresh_from_db()
+    member.refresh_from_db()
+    assert (operator.state, member.state) == (OperatorState.WAITING, MemberState.ENDED)
+    assert len(house.simulator.calls_to("380500000000")) == 1
+
+
+def test_a_person_hangs_up_a_call_that_rings(house: House) -> None:
+    campaign = a_campaign(retry_wait=600)
+    make_operator(campaign, extension="1001")
+    make_member(campaign, ["+380500000000"])
+    house.simulator.subscriber("380500000000").no_answer()
+    house.until(lambda: Attempt.objects.filter(subscriber_ringing_at__isnull=False).exists())
+    attempt = Attempt.objects.get()
+    verbs.hang_up(attempt.pk)
+    tasks.hang_up(attempt.pk)
+    house.until(lambda: Attempt.objects.filter(ended_at__isnull=False).exists())
+    attempt.refresh_from_db()
+    assert (attempt.cause, attempt.counted) == ("MANAGER_REQUEST", False)
+    assert not house.simulator.live_calls
+
+
+def test_values_of_variables_reach_the_switch_unchanged(house: House) -> None:
+    campaign = a_campaign(variables={"plain": "Привіт, світе", "braces": "{a} [b] 'c", "debt": 20000})
+    make_operator(campaign, extension="1001")
+    make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    from dialer.switch.commands import unpack_variables
+
+    call = house.simulator.calls_to("1001")[0]
+    assert unpack_variables(call.variables["dialer_variables"]) == campaign.variables
+    assert call.variables["debt"] == "20000"
