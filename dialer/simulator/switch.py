@@ -490,7 +490,8 @@ class Switch:
         leg.call.cause, leg.call.ended_at = cause, self._instant()
         if by == "recv_refuse":
             status = str(causes.sip(cause))
-            leg.network = NETWORK
+            if not leg.behaviour.fault:  # else nobody on the network has said it
+                leg.network = NETWORK
             own |= {
                 "sip_hangup_disposition": by,
                 "sip_term_status": status,

@@ -56,6 +56,7 @@ class VirtualSwitch:
     def __init__(self, scenario: Scenario | None = None, seed: int = 1) -> None:
         self.timers = VirtualTimers()
         self.told: list[Event] = []
+        self.answers: list[str] = []
         self.switch = Switch(scenario or Scenario(), seed, self.timers, self, Counts(None, START))
 
     def wants(self, name: str, subclass: str) -> bool:
