@@ -84,7 +84,7 @@ class OperatorAdmin(KeptWhileUsed):
     def shown_status(self, operator: Operator) -> str:
         told = str(operator.get_status_display())
         if operator.forced_break:
-            told = gettext("%s (forced: too many calls without an answer)") % told
+            told = gettext("%s (forced)") % told
         if operator.next_status:
             told += gettext(", then %s") % operator.get_next_status_display()
         return told

@@ -401,7 +401,7 @@ class CampaignAdmin(KeptWhileUsed):
         return [
             gettext("No new call is placed."),
             ngettext("%d call goes on to its end.", "%d calls go on to their end.", going) % going,
-            gettext("Reserved and not yet sent: %d, withdrawn without a trace on their subscribers.") % unsent,
+            gettext("What is reserved and not yet sent (now %d) is withdrawn and not counted.") % unsent,
             gettext("RUN goes on where it was."),
         ]
 

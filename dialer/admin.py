@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -34,8 +35,29 @@ OUTCOME_TONES = {
 }
 
 
+COURSE = {
+    "operator_free_at": _("operator free"),
+    "member_due_at": _("subscriber due"),
+    "reserved_at": _("reserved"),
+    "sending_at": _("sent to the switch"),
+    "operator_ringing_at": _("operator's phone rings"),
+    "operator_answered_at": _("operator answered"),
+    "subscriber_created_at": _("subscriber called"),
+    "subscriber_ringing_at": _("subscriber's phone rings"),
+    "subscriber_answered_at": _("subscriber answered"),
+    "bridged_at": _("bridged"),
+    "talk_ended_at": _("talk ended"),
+    "operator_ended_at": _("operator's leg ended"),
+    "subscriber_ended_at": _("subscriber's leg ended"),
+    "kill_sent_at": _("hung up by us"),
+    "ended_at": _("ended"),
+    "result_at": _("result received"),
+}
+"""The instants of an attempt, in words."""
+
+
 class LiveFilter(admin.SimpleListFilter):
-    title = _("live")
+    title = _("state")
     parameter_name = "live"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -85,10 +107,7 @@ class ResultReportInline(admin.TabularInline):
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
-    list_display = (
-        "id", "reserved_at", "campaign", "member", "digits", "operator", "gateway", "stage", "talk", "cause",
-        "shown_outcome", "counted",
-    )  # fmt: skip
+    list_display = ("id", "reserved", "campaign", "called", "who", "end")
     list_select_related = ("campaign", "member", "operator", "gateway")
     list_filter = (LiveFilter, RecentOutcomeFilter, "campaign")
     search_fields = ("id",)
@@ -102,16 +121,11 @@ class AttemptAdmin(ReadOnlyAdmin):
             ("gateway", "route", "node"),
         )}),
         (_("Outcome"), {"fields": (
-            ("stage", "shown_outcome", "counted"), ("cause", "operator_cause", "subscriber_cause"), "talk",
+            ("came_of_it", "counted"), ("cause", "operator_cause", "subscriber_cause"), "talk",
             ("kill_reason", "kill_sent_at", "killed_by"),
         )}),
         (_("Result"), {"fields": (("result_state", "result_deadline", "result_at"), "result", "comment")}),
-        (_("Instants"), {"fields": (
-            ("operator_free_at", "member_due_at"), ("reserved_at", "sending_at"),
-            ("operator_ringing_at", "operator_answered_at", "operator_ended_at"),
-            ("subscriber_created_at", "subscriber_ringing_at", "subscriber_answered_at", "subscriber_ended_at"),
-            ("bridged_at", "talk_ended_at", "ended_at"),
-        )}),
+        (_("Course (UTC)"), {"fields": ("course",)}),
         (_("Decided by"), {"fields": (
             ("limit_then", "capacity_then"), ("maximum_then", "counted_before"),
             ("zones_then", "open_until", "expire_then"), ("operator_timeout", "subscriber_timeout"),
@@ -119,7 +133,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         )}),
         (_("On the switch"), {"fields": (("operator_uuid", "subscriber_uuid"), ("job_uuid", "core_uuid"))}),
     )  # fmt: skip
-    readonly_fields = ("stage", "talk", "shown_outcome")
+    readonly_fields = ("came_of_it", "talk", "course")
 
     class Media:
         css = CSS
@@ -137,19 +151,44 @@ class AttemptAdmin(ReadOnlyAdmin):
             return queryset.filter(member__in=Member.objects.search(text).values("pk")), False
         return queryset.filter(Q(operator_uuid=call) | Q(subscriber_uuid=call) | Q(job_uuid=call)), False
 
-    @admin.display(description=_("stage"))
-    def stage(self, attempt: Attempt) -> str:
-        return attempt.stage
+    @admin.display(description=_("reserved (UTC)"), ordering="id")
+    def reserved(self, attempt: Attempt) -> str:
+        return f"{attempt.reserved_at:%d.%m.%Y %H:%M:%S}"
+
+    @admin.display(description=_("subscriber"))
+    def called(self, attempt: Attempt) -> SafeString:
+        return format_html("{}<br>{}", attempt.member, attempt.digits)
+
+    @admin.display(description=_("operator"))
+    def who(self, attempt: Attempt) -> str:
+        return attempt.operator.name
 
     @admin.display(description=_("talk"))
     def talk(self, attempt: Attempt) -> str:
         return gettext("%.1f s") % attempt.talk_seconds if attempt.bridged_at else "–"
 
     @admin.display(description=_("outcome"))
-    def shown_outcome(self, attempt: Attempt) -> SafeString | str:
+    def came_of_it(self, attempt: Attempt) -> SafeString:
         if not attempt.outcome:
-            return "–"
+            return badge(attempt.stage, "busy")
         return badge(attempt.get_outcome_display(), OUTCOME_TONES.get(Outcome(attempt.outcome), "calm"))
+
+    @admin.display(description=_("outcome"))
+    def end(self, attempt: Attempt) -> SafeString:
+        talk = self.talk(attempt) if attempt.bridged_at else ""
+        return format_html("{} {} {}", self.came_of_it(attempt), attempt.cause, talk)
+
+    @admin.display(description=_("course"))
+    def course(self, attempt: Attempt) -> SafeString:
+        """Tell the instants in their order, to the millisecond, and how long after the reservation each was."""
+        known = [(instant, word) for field, word in COURSE.items() if (instant := getattr(attempt, field))]
+        rows = (
+            (word, f"{instant:%d.%m.%Y %H:%M:%S}.{instant.microsecond // 1000:03}",
+             f"{(instant - attempt.reserved_at).total_seconds():+.3f} s")
+            for instant, word in sorted(known, key=lambda step: step[0])
+        )  # fmt: skip
+        steps = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
+        return format_html('<table class="timeline">{}</table>', steps)
 
 
 @admin.register(Node)
