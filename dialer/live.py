@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -44,14 +44,15 @@ LATE = 5.0
 """Real seconds without a pass of the dial loop, which runs each second, after which the page says so."""
 
 READ_EVERY = 1.0
-SHARE_OF_TIME = 20
-LONGEST = 60.0
-"""Seconds (real) that a reading is kept: the least, how many times as long as it took, the most."""
+"""Seconds (real) that a reading is kept."""
+COUNTS_TIMES = 10
+COUNTS_LONGEST = 60.0
+"""Counts of whole lists are kept so many times as long as they took, at most so many seconds: 10 % of the time."""
 
 AT_WORK = (*ACTIVE_STATES, CampaignState.STOPPING)
 """States of campaigns that come first, with all their figures."""
 
-OPERATOR_TONES = {
+OPERATOR_TONES: dict[str, str] = {
     OperatorState.WAITING: "free",
     OperatorState.RESERVED: "held",
     OperatorState.RECEIVING: "ring",
@@ -88,8 +89,8 @@ def forget() -> None:
     cache.delete(_key)
 
 
-def _shared(key: str, read: Callable[[], T]) -> T:
-    """Return a reading that this process keeps for a second, or for so long that reading takes 5 % of the time."""
+def _shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
+    """Return a reading that this process keeps for a second, or ``times`` as long as it took if that is longer."""
     found: T | None = cache.get(key)
     if found is None:
         with _lock:
@@ -98,7 +99,7 @@ def _shared(key: str, read: Callable[[], T]) -> T:
                 since = time.monotonic()
                 found = read()
                 took = time.monotonic() - since
-                cache.set(key, found, min(max(READ_EVERY, took * SHARE_OF_TIME), LONGEST))
+                cache.set(key, found, max(READ_EVERY, min(took * times, COUNTS_LONGEST)))
     return found
 
 
@@ -117,8 +118,8 @@ def read() -> dict[str, Any]:
         .order_by("place", "-priority", "-state_since", "pk")[:CAMPAIGNS]
     )
     ids = [campaign.pk for campaign in campaigns]
-    members = _shared("live:members", lambda: _count_members(ids))
-    ledger = _shared("live:ledger", lambda: _read_ledger(ids, now))
+    members = _shared("live:members", lambda: _count_members(ids), times=COUNTS_TIMES)
+    ledger = _shared("live:ledger", lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
     lines = _Lines.read(now)
     staff = _count_staff(ids)
     switches = list(Node.objects.filter(enabled=True))
@@ -159,7 +160,7 @@ def read() -> dict[str, Any]:
         "causes": ledger.causes(),
         "recent": ledger.recent,
         "per_minute": ledger.per_minute,
-        "operators": [_operator(row, now) for row in _operators()],
+        "operators": _operators(now),
         "attempts": [_attempt(attempt) for attempt in _last_attempts()],
     }
 
@@ -475,9 +476,9 @@ def _alerts_of_loop(age: float | None, redis_answers: bool) -> list[dict[str, st
 # --- operators --------------------------------------------------------------------------------------------------
 
 
-def _operators() -> Iterable[Any]:
+def _operators(now: datetime) -> list[dict[str, Any]]:
     """Read those who have not left, with whom they talk to. One statement."""
-    return (
+    rows = (
         Operator.objects.filter(archived=False)
         .order_by("name", "pk")
         .values(
@@ -487,10 +488,13 @@ def _operators() -> Iterable[Any]:
             "current_attempt__communication__number",
         )
     )  # fmt: skip
+    # Translated once, not once an operator.
+    labels = {value: str(label) for value, label in [*OperatorStatus.choices, *OperatorState.choices]}
+    return [_operator(row, labels, now) for row in rows]
 
 
-def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    status, state = OperatorStatus(row["status"]), OperatorState(row["state"])
+def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    status, state = row["status"], row["state"]
     away = status in AWAY_STATUSES and state == OperatorState.IDLE
     if away:
         tone = "break" if status == OperatorStatus.ON_BREAK else "off"
@@ -501,15 +505,15 @@ def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "id": row["id"],
         "name": row["name"],
         "extension": row["extension"],
-        "status": str(status.label),
-        "state": str(state.label),
-        "shown": str(status.label if away else state.label),
+        "status": labels[status],
+        "state": labels[state],
+        "shown": labels[status if away else state],
         "tone": tone,
         "since": _ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],
         "on_duty": status in READY_STATUSES,
         "forced": row["forced_break"],
-        "note": _note_of_operator(row, status),
+        "note": _note_of_operator(row, labels),
         "rests_until": _ms(row["ready_at"]) if rests else None,
     }
     if row["current_attempt__member_id"]:
@@ -518,12 +522,12 @@ def _operator(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     return found
 
 
-def _note_of_operator(row: dict[str, Any], status: OperatorStatus) -> str:
+def _note_of_operator(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if row["forced_break"]:
         return _("forced: calls were not answered")
     if row["next_status"]:
-        return _("then %s") % OperatorStatus(row["next_status"]).label
-    if status in READY_STATUSES:
+        return _("then %s") % labels[row["next_status"]]
+    if row["status"] in READY_STATUSES:
         if not row["registered"] and not row["contact"]:
             return _("phone not registered")
         if row["uses_client"] and not row["client_connected"]:

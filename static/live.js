@@ -50,8 +50,14 @@ function attribute(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+/** Write texts into the parts of a node, which its template names by data-NAME. */
 function fill(node, values) {
-  for (const [name, value] of Object.entries(values)) text(node.querySelector(`[data-${name}]`), value);
+  for (const name in values) text(part(node, name), values[name]);
+}
+
+function part(node, name) {
+  const parts = (node.parts ??= {});
+  return (parts[name] ??= node.querySelector(`[data-${name}]`));
 }
 
 const use = (node, icon) => attribute(node.querySelector("use"), "href", `${icons}#${icon}`);
@@ -65,7 +71,10 @@ function title(node, value) {
   if (node.title !== value) node.title = value;
 }
 
-/** Draw a list into a parent: each item keeps its node by key; `draw` gets the node, the item and whether it is new. */
+/**
+ * Draw a list into a parent. Each item keeps its node by key, and is drawn only when it differs from what the node
+ * shows; `draw` gets the node, the item and whether it came while the page was open.
+ */
 function list(parent, template, items, key, draw) {
   const known = (parent.nodesByKey ??= new Map());
   const first = !parent.drawn;
@@ -81,7 +90,11 @@ function list(parent, template, items, key, draw) {
       node = $(template).content.firstElementChild.cloneNode(true);
       known.set(id, node);
     }
-    draw(node, item, isNew && !first);
+    const shows = JSON.stringify(item);
+    if (node.shows !== shows) {
+      node.shows = shows;
+      draw(node, item, isNew && !first);
+    }
     const place = before ? before.nextElementSibling : parent.querySelector(":scope > :not([data-fixed])");
     if (place !== node) parent.insertBefore(node, place);
     before = node;
@@ -92,6 +105,13 @@ function list(parent, template, items, key, draw) {
   }
   const empty = root.querySelector(`.empty[data-of="${parent.id}"]`);
   if (empty) empty.hidden = items.length > 0;
+}
+
+/** Let a long list scroll in its card, by keyboard too. */
+function many(parent, isMany) {
+  parent.classList.toggle("is-many", isMany);
+  if (isMany) attribute(parent, "tabindex", "0");
+  else parent.removeAttribute("tabindex");
 }
 
 function announce(message) {
@@ -108,16 +128,16 @@ function show(snapshot) {
   last = snapshot;
   showFigures(snapshot);
   list($("alerts"), "t-alert", snapshot.alerts, (alert) => alert.code, showAlert);
+  many($("campaigns"), snapshot.campaigns.length > 8);
   list($("campaigns"), "t-campaign", snapshot.campaigns, (campaign) => campaign.id, showCampaign);
   $("more-campaigns").hidden = !snapshot.more_campaigns;
   text($("more-campaigns").firstElementChild, number.format(snapshot.more_campaigns));
   list($("gateways"), "t-gateway", snapshot.gateways, (gateway) => gateway.id, showGateway);
   list($("switches"), "t-switch", snapshot.switches, (item) => item.id, showSwitch);
-  showFilters(snapshot.operators);
-  $("operators").classList.toggle("is-many", snapshot.operators.length > 100);
-  list($("operators"), "t-operator", snapshot.operators, (operator) => operator.id, showOperator);
+  showOperators(snapshot.operators);
   const most = snapshot.causes.length ? snapshot.causes[0].count : 1;
-  list($("causes"), "t-cause", snapshot.causes.slice(0, 9), (cause) => cause.cause, (node, cause) => showCause(node, cause, most));
+  const causes = snapshot.causes.slice(0, 9).map((cause) => ({ ...cause, of: most }));
+  list($("causes"), "t-cause", causes, (cause) => cause.cause, showCause);
   list($("attempts"), "t-attempt", snapshot.attempts, (attempt) => attempt.id, showAttempt);
   $("attempts").parentElement.hidden = !snapshot.attempts.length;
   tick();
@@ -199,7 +219,7 @@ function showCampaign(node, campaign) {
     attempts: number.format(campaign.attempts),
     rate: share(campaign.connected, campaign.dialled),
   });
-  node.querySelector("[data-if-held]").hidden = !campaign.held;
+  part(node, "if-held").hidden = !campaign.held;
   node.classList.toggle("is-quiet", !campaign.at_work);
   const bar = node.querySelector(".bar");
   node.classList.toggle("is-empty", !campaign.total);
@@ -208,13 +228,13 @@ function showCampaign(node, campaign) {
   const parts = [campaign.success, campaign.ended, campaign.live, campaign.held];
   parts.forEach((part, place) => width(bar.children[place], campaign.total ? part / campaign.total : 0));
   attribute(bar, "aria-label", `${number.format(campaign.done)} ${words.of} ${number.format(campaign.total)}`);
-  const ends = node.querySelector("[data-ends]");
+  const ends = part(node, "ends");
   const told = campaign.ends.slice(0, 5).map(([cause, count]) => `${cause} ${number.format(count)}`);
   if (campaign.ends.length > 5) told.push("…");
   text(ends, told.join("  ·  "));
   ends.hidden = !told.length;
   title(ends, campaign.ends.map(([cause, count]) => `${cause} ${count}`).join("\n"));
-  const button = node.querySelector("[data-button]");
+  const button = part(node, "button");
   button.hidden = root.dataset.mayRun !== "yes";
   const action = campaign.active ? "stop" : "run";
   if (button.dataset.action !== action) {
@@ -229,7 +249,7 @@ function showCampaign(node, campaign) {
 
 function showGateway(node, gateway) {
   fill(node, { name: gateway.name, used: number.format(gateway.used), capacity: number.format(gateway.capacity) });
-  const note = node.querySelector("[data-note]");
+  const note = part(node, "note");
   text(note, gateway.note);
   note.hidden = !gateway.note;
   node.classList.toggle("is-full", gateway.capacity > 0 && gateway.used >= gateway.capacity);
@@ -243,9 +263,7 @@ function showGateway(node, gateway) {
 
 function showSwitch(node, item) {
   attribute(node, "data-tone", item.tone);
-  fill(node, { name: item.name });
-  const heard = item.tone === "good" || !item.heard_at ? "" : `, ${words.heard} ${span(clock.read() - item.heard_at)} ${words.ago}`;
-  fill(node, { label: item.label + heard });
+  fill(node, { name: item.name, label: item.label });
 }
 
 const OPERATOR_ICONS = {
@@ -294,32 +312,35 @@ function showFilters(operators) {
   for (const button of known.values()) button.remove();
 }
 
+function showOperators(operators) {
+  showFilters(operators);
+  many($("operators"), operators.length > 24);
+  const items = operators.map((operator) => ({ ...operator, hidden: only.size > 0 && !only.has(operator.shown) }));
+  list($("operators"), "t-operator", items, (operator) => operator.id, showOperator);
+}
+
 function showOperator(node, operator) {
   attribute(node, "data-tone", operator.tone);
-  node.hidden = only.size > 0 && !only.has(operator.shown);
+  node.hidden = operator.hidden;
   fill(node, { name: operator.name, extension: operator.extension, status: operator.status, shown: operator.shown });
   use(node.querySelector(".tile-state"), operator.forced ? "alert-triangle" : OPERATOR_ICONS[operator.tone]);
-  const phone = node.querySelector("[data-phone]");
+  const phone = part(node, "phone");
   const registered = operator.phone ?? true;
   const word = operator.phone === null ? words.phoneOutside : registered ? words.phoneOn : words.phoneOff;
   phone.classList.toggle("is-off", !registered);
   use(phone, registered ? "phone" : "phone-off");
-  text(phone.querySelector("[data-phone-word]"), word);
+  text(part(node, "phone-word"), word);
   title(phone, word);
-  node.querySelector("[data-time]").since = operator.since;
-  const about = node.querySelector("[data-with]");
-  about.restsUntil = operator.rests_until;
-  about.note = operator.note;
-  text(node.querySelector("[data-number]"), operator.number ?? "");
+  text(part(node, "number"), operator.number ?? "");
   node.classList.toggle("is-noted", !operator.with);
   node.classList.toggle("is-forced", operator.forced);
-  if (operator.with) text(about, operator.with);
+  if (operator.with) fill(node, { with: operator.with });
 }
 
-function showCause(node, cause, most) {
+function showCause(node, cause) {
   attribute(node, "data-tone", cause.tone);
   fill(node, { name: cause.cause, count: number.format(cause.count) });
-  width(node.querySelector(".meter i"), cause.count / most);
+  width(node.querySelector(".meter i"), cause.count / cause.of);
 }
 
 function showAttempt(node, attempt, isNew) {
@@ -335,9 +356,7 @@ function showAttempt(node, attempt, isNew) {
     label: attempt.label,
     cause: attempt.cause,
   });
-  const talk = node.querySelector("[data-talk]");
-  talk.since = attempt.talks_since;
-  if (!attempt.talks_since) text(talk, attempt.talk === null ? "" : span(attempt.talk * 1000));
+  if (!attempt.talks_since) fill(node, { talk: attempt.talk === null ? "" : span(attempt.talk * 1000) });
 }
 
 /** Move everything that runs with the clock. */
@@ -345,12 +364,21 @@ function tick() {
   if (!last || clock.stopped) return;
   const now = clock.read();
   text($("clock"), timeOfDay.format(now) + (last.factor === 1 ? "" : ` ×${last.factor}`));
-  for (const time of root.querySelectorAll(".tile:not([hidden]) [data-time]")) text(time, time.since ? span(now - time.since) : "");
-  for (const about of root.querySelectorAll(".tile.is-noted:not([hidden]) [data-with]")) {
-    const rest = about.restsUntil ? about.restsUntil - now : 0;
-    text(about, rest > 0 ? `${words.rests} ${span(rest + 999)}` : about.note);
+  for (const operator of last.operators) {
+    const node = $("operators").nodesByKey.get(operator.id);
+    if (node.hidden) continue;
+    text(part(node, "time"), operator.since ? span(now - operator.since) : "");
+    if (operator.with) continue;
+    const rest = operator.rests_until - now;
+    text(part(node, "with"), rest > 0 ? `${words.rests} ${span(rest + 999)}` : operator.note);
   }
-  for (const talk of root.querySelectorAll("tr.is-live [data-talk]")) if (talk.since) text(talk, span(now - talk.since));
+  for (const attempt of last.attempts) {
+    if (attempt.talks_since) text(part($("attempts").nodesByKey.get(attempt.id), "talk"), span(now - attempt.talks_since));
+  }
+  for (const item of last.switches) {
+    const label = part($("switches").nodesByKey.get(item.id), "label");
+    if (item.tone !== "good" && item.heard_at) text(label, `${item.label}, ${words.heard} ${span(now - item.heard_at)} ${words.ago}`);
+  }
   const late = last.alerts.some((alert) => alert.code === "loop");
   attribute($("loop"), "data-tone", late ? "bad" : "good");
   $("loop-ok").hidden = late;
@@ -364,8 +392,7 @@ $("filters").addEventListener("click", (event) => {
   if (!button) return;
   const name = button.dataset.group;
   if (!only.delete(name)) only.add(name);
-  showFilters(last.operators);
-  list($("operators"), "t-operator", last.operators, (operator) => operator.id, showOperator);
+  showOperators(last.operators);
   tick();
 });
 
