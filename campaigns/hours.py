@@ -10,7 +10,7 @@ change leaves out there is no wall clock to be open on, and the hour that an aut
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -20,9 +20,13 @@ import pytz
 
 DAY = 1440
 """Minutes of a day; as the end of a range, 24:00."""
+CYCLE = 146_097
+"""Days of 400 years: behind the last dated holiday the dates of a calendar come round with their weekdays."""
+LAST_DAY = date(9900, 1, 1)
+"""The last date that is looked at: what is reckoned from it can still be told."""
 HORIZON = 9 * 366
-"""Days after which a search for an opening ends in vain: a calendar may open on 29 February alone, and 2096 to 2104
-lie eight years apart."""
+"""Days from the first opening of one after which the search for an instant at which several zones are open ends in
+vain: a calendar may open on 29 February alone, and 2096 to 2104 lie eight years apart."""
 CLOSES_WITHIN = 32
 """Days for which ``open_until`` looks ahead."""
 
@@ -49,6 +53,10 @@ class Hours:
     weekly: tuple[Ranges, ...]
     """Ranges of Monday to Sunday, sorted."""
     holidays: tuple[Holiday, ...]
+    _fixed: dict[date, Ranges] = field(repr=False)
+    """Ranges of the holidays of one year alone."""
+    _yearly: dict[tuple[int, int], Ranges] = field(repr=False)
+    """Ranges of those of every year, by month and day."""
     _openings: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict, repr=False)
     """For zones: an instant, and the opening next to it."""
 
@@ -56,13 +64,10 @@ class Hours:
         """Return the ranges of a date. A holiday beats the weekday, one of that very year beats a yearly one."""
         if (self.first_date and day < self.first_date) or (self.last_date and day > self.last_date):
             return ()
-        yearly = None
-        for holiday in self.holidays:
-            if holiday.date == day and not holiday.yearly:
-                return holiday.ranges
-            if holiday.yearly and (holiday.date.month, holiday.date.day) == (day.month, day.day):
-                yearly = holiday
-        return self.weekly[day.weekday()] if yearly is None else yearly.ranges
+        holiday = self._fixed.get(day)
+        if holiday is None:
+            holiday = self._yearly.get((day.month, day.day))
+        return self.weekly[day.weekday()] if holiday is None else holiday
 
 
 def make(
@@ -86,7 +91,9 @@ def _made(
     weekly: tuple[Ranges, ...],
     holidays: tuple[Holiday, ...],
 ) -> Hours:
-    return Hours(zone, first_date, last_date, weekly, holidays)
+    fixed = {day.date: day.ranges for day in holidays if not day.yearly}
+    yearly = {(day.date.month, day.date.day): day.ranges for day in holidays if day.yearly}
+    return Hours(zone, first_date, last_date, weekly, holidays, fixed, yearly)
 
 
 def validate(hours: Hours) -> dict[str, list[str]]:
@@ -104,7 +111,7 @@ def validate(hours: Hours) -> dict[str, list[str]]:
     if len(set(keys)) < len(keys):
         faults.setdefault("holidays", []).append("Two holidays are on the same date.")
     faults = {name: texts for name, texts in faults.items() if texts}
-    if not faults and not _ever_opens(hours):
+    if not faults and _open_day(hours, date.min) is None:
         faults["ranges"] = ["This calendar never opens. Add working hours on a day between its dates."]
     return faults
 
@@ -126,11 +133,18 @@ def _text(start: int, end: int) -> str:
     return f"{start // 60:02}:{start % 60:02}–{end // 60:02}:{end % 60:02}"
 
 
-def _ever_opens(hours: Hours) -> bool:
-    start = hours.first_date or date(2024, 1, 1)
-    last = min(hours.last_date, start + timedelta(HORIZON)) if hours.last_date else start + timedelta(HORIZON)
-    days = (start + timedelta(offset) for offset in range((last - start).days + 1))
-    return any(hours.on(day) for day in days)
+@lru_cache(maxsize=4096)
+def _open_day(hours: Hours, day: date) -> date | None:
+    """Return the first date from ``day`` on that has working hours; ``None`` when none will ever come."""
+    first = max(day, hours.first_date or day)
+    behind = max([first, *hours._fixed])
+    last = min(behind.toordinal() + CYCLE, (hours.last_date or LAST_DAY).toordinal(), LAST_DAY.toordinal())
+    days: Iterable[date]
+    if any(hours.weekly) or any(hours._yearly.values()):
+        days = map(date.fromordinal, range(first.toordinal(), last + 1))
+    else:
+        days = (day for day in sorted(hours._fixed) if first <= day <= LAST_DAY)
+    return next((day for day in days if hours.on(day)), None)
 
 
 # --- zones ------------------------------------------------------------------------------------------------------
@@ -152,7 +166,7 @@ def _offsets(zone: str) -> tuple[list[datetime], list[timedelta]]:
         offsets = [info[0] for info in known._transition_info]  # type: ignore[attr-defined]
         # The first "change" of pytz is the beginning of time itself.
         return changes[1:], offsets
-    return [], [known.utcoffset(datetime(2000, 1, 1)) or timedelta()]
+    return [], [known.utcoffset(None) or timedelta()]
 
 
 def _local(zone: str, instant: datetime) -> datetime:
@@ -165,17 +179,19 @@ def _local(zone: str, instant: datetime) -> datetime:
 def instant(zone: str, wall_clock: datetime) -> datetime:
     """Return the instant (UTC) that a wall clock of a zone (naive) shows.
 
-    A time that it shows twice means the second; one that it skips lies as long after the change as it seems.
+    A time that it shows twice means the one in standard time; one that it skips lies as long after the change as it
+    seems.
     """
     local: datetime = pytz.timezone(zone).localize(wall_clock, is_dst=False)
     return local.astimezone(UTC)
 
 
-def _intervals_on(hours: Hours, zone: str, day: date) -> list[Interval]:
+@lru_cache(maxsize=8192)
+def _intervals_on(hours: Hours, zone: str, day: date) -> Sequence[Interval]:
     """Return when it is open on a date of a zone's wall clock, as true instants, sorted."""
     ranges = hours.on(day)
     if not ranges:
-        return []
+        return ()
     midnight = datetime.combine(day, time())
     changes, offsets = _offsets(zone)
     # No zone is further than a day from UTC; each stretch of constant offset sees its own part of the date.
@@ -183,11 +199,13 @@ def _intervals_on(hours: Hours, zone: str, day: date) -> list[Interval]:
     last = bisect_right(changes, midnight + timedelta(days=2))
     found = []
     for index in range(first, last + 1):
-        since = changes[index - 1] if index else datetime.min
-        until = changes[index] if index < len(changes) else datetime.max
         for start, end in ranges:
-            opens = max(since, midnight + timedelta(minutes=start) - offsets[index])
-            closes = min(until, midnight + timedelta(minutes=end) - offsets[index])
+            opens = midnight + timedelta(minutes=start) - offsets[index]
+            closes = midnight + timedelta(minutes=end) - offsets[index]
+            if index:
+                opens = max(opens, changes[index - 1])
+            if index < len(changes):
+                closes = min(closes, changes[index])
             if opens < closes:
                 found.append((opens.replace(tzinfo=UTC), closes.replace(tzinfo=UTC)))
     return sorted(found)
@@ -233,31 +251,31 @@ def next_opening(hours: Hours, zones: str, instant: datetime) -> datetime | None
 
 
 def _find_opening(hours: Hours, zones: list[str], instant: datetime) -> datetime | None:
-    end = instant + timedelta(days=HORIZON)
-    candidate = instant
-    while candidate <= end:
+    candidate, end = instant, None
+    while end is None or candidate <= end:
         latest = candidate
         for zone in zones:
             opening = _opening_in(hours, zone, latest)
             if opening is None:
                 return None
-            latest = max(latest, opening)
-        if latest == candidate and is_open(hours, "|".join(zones), candidate):
+            latest = opening
+        if latest == candidate:
             return candidate
         candidate = latest
+        end = end or latest + timedelta(days=HORIZON)
     return None
 
 
 def _opening_in(hours: Hours, zone: str, instant: datetime) -> datetime | None:
     if _is_open_in(hours, zone, instant):
         return instant
-    last = hours.last_date
-    for day in _days_around(zone, instant, HORIZON):
-        if last is not None and day > last:
-            return None
+    # A date may come again after a change.
+    day = _open_day(hours, _local(zone, instant).date() - timedelta(days=1))
+    while day is not None:
         for opens, closes in _intervals_on(hours, zone, day):
             if instant < closes:
                 return max(opens, instant)
+        day = _open_day(hours, day + timedelta(days=1))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -52,7 +53,7 @@ def weeks(draw: st.DrawFn) -> dict[int, list[tuple[int, int]]]:
 @st.composite
 def instants_near_a_change(draw: st.DrawFn, zone: str) -> datetime:
     changes = [c for c in getattr(pytz.timezone(zone), "_utc_transition_times", []) if 1990 < c.year < 2037]
-    base = draw(st.sampled_from(changes)) if changes else datetime(2026, 5, 1)
+    base = draw(st.sampled_from(changes)) if changes else datetime(2026, 5, 1, tzinfo=UTC)
     return base.replace(tzinfo=UTC) + timedelta(seconds=draw(st.integers(-3 * 86400, 86400)))
 
 
@@ -74,6 +75,56 @@ def test_the_next_opening_and_closing_are_true_instants_across_daylight_saving(
             assert hours.open_until(calendar, "", instant) == following
     else:
         assert hours.next_opening(calendar, "", instant) == following
+
+
+@st.composite
+def holidays_near(draw: st.DrawFn, day: date) -> list[Holiday]:
+    ranges = st.sampled_from([(), ((0, 1440),), ((600, 720), (1380, 1440)), ((0, 150),)])
+    several = st.builds(Holiday, st.integers(-3, 3).map(lambda days: day + timedelta(days)), st.booleans(), ranges)
+    return draw(st.lists(several, max_size=4, unique_by=lambda holiday: (holiday.date, holiday.yearly)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.lists(st.sampled_from(ZONES), min_size=1, max_size=3, unique=True), weeks())
+def test_all_candidate_zones_are_open_with_their_holidays_and_dates_exactly_when_each_clock_says_so(
+    data: st.DataObject, zones: list[str], week: dict[int, list[tuple[int, int]]]
+) -> None:
+    instant = data.draw(instants_near_a_change(zones[0]))
+    holidays = data.draw(holidays_near(instant.date()))
+    first = data.draw(st.sampled_from([None, instant.date(), instant.date() + timedelta(days=1)]))
+    last = data.draw(st.sampled_from([None, instant.date() + timedelta(days=1), instant.date() + timedelta(days=2)]))
+    calendar = hours.make(zone="UTC", weekly=week, holidays=holidays, first_date=first, last_date=last)
+    joined = "|".join(zones)
+
+    def ranges_on(day: date) -> Iterable[tuple[int, int]]:
+        if (first and day < first) or (last and day > last):
+            return ()
+        dated = [holiday for holiday in holidays if holiday.date == day and not holiday.yearly]
+        yearly = [
+            holiday for holiday in holidays
+            if holiday.yearly and (holiday.date.month, holiday.date.day) == (day.month, day.day)
+        ]  # fmt: skip
+        return (dated or yearly)[0].ranges if dated or yearly else week.get(day.isoweekday(), ())
+
+    def all_open(moment: datetime) -> bool:
+        clocks = [moment.astimezone(pytz.timezone(zone)) for zone in zones]
+        return all(
+            any(start <= clock.hour * 60 + clock.minute < end for start, end in ranges_on(clock.date()))
+            for clock in clocks
+        )
+
+    open_now, limit = all_open(instant), instant + timedelta(days=2)
+    assert hours.is_open(calendar, joined, instant) == open_now
+    following = instant
+    while all_open(following) == open_now and following < limit:
+        following = following.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    opening, closing = hours.next_opening(calendar, joined, instant), hours.open_until(calendar, joined, instant)
+    answer = closing if open_now else opening
+    assert (opening if open_now else closing) == instant
+    if following < limit:
+        assert answer == following
+    else:
+        assert answer is None or answer >= limit - timedelta(minutes=1)
 
 
 def test_hours_are_half_open_to_the_minute() -> None:
@@ -152,6 +203,43 @@ def test_a_calendar_open_on_29_february_alone_waits_for_the_leap_year() -> None:
     assert hours.next_opening(calendar, "", at("2096-03-01 00:00:00")) == at("2104-02-29 10:00:00")
 
 
+EVERY_DATE = [date(2024, 1, 1) + timedelta(days=offset) for offset in range(366)]
+LEAP_DAY = Holiday(date(2024, 2, 29), yearly=True, ranges=((600, 660),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "instant", "opening"),
+    [
+        ({"weekly": WORKDAYS, "first_date": date(2039, 1, 3)}, "2026-11-23 08:00:00", "2039-01-03 09:00:00"),
+        (
+            {"weekly": {}, "holidays": [Holiday(date(2040, 1, 2), ranges=((600, 660),))]},
+            "2026-11-23 08:00:00", "2040-01-02 10:00:00",
+        ),
+        (
+            {"weekly": {}, "holidays": [LEAP_DAY, Holiday(date(2096, 2, 29))]},
+            "2092-03-01 00:00:00", "2104-02-29 10:00:00",
+        ),
+        (
+            {
+                "weekly": {1: [(600, 660)]},
+                "holidays": [Holiday(day, yearly=True) for day in EVERY_DATE if day != LEAP_DAY.date],
+            },
+            "2026-11-23 08:00:00", "2044-02-29 10:00:00",
+        ),
+    ],
+    ids=["first_date", "short_day", "leap_day_closed_once", "leap_day_on_a_monday"],
+)  # fmt: skip
+def test_an_opening_is_found_however_many_years_away(changes: dict[str, object], instant: str, opening: str) -> None:
+    calendar = kyiv(zone="UTC", **changes)
+    assert hours.validate(calendar) == {}
+    assert hours.next_opening(calendar, "", at(instant)) == at(opening)
+
+
+def test_a_calendar_of_dated_short_days_alone_has_no_opening_behind_the_last() -> None:
+    calendar = kyiv(weekly={}, holidays=[Holiday(date(2026, 11, 23), ranges=((600, 660),))])
+    assert hours.next_opening(calendar, "", at("2026-11-23 09:00:00")) is None
+
+
 def test_before_the_first_date_it_is_closed_until_then() -> None:
     calendar = kyiv(first_date=date(2026, 12, 1))
     assert hours.next_opening(calendar, "", at("2026-11-23 08:00:00")) == at("2026-12-01 07:00:00")
@@ -201,6 +289,8 @@ def test_an_answer_that_was_kept_is_not_given_for_another_instant() -> None:
         ({"weekly": {1: [(0, 1441)]}}, "ranges", "forward"),
         ({"first_date": date(2026, 2, 1), "last_date": date(2026, 1, 1)}, "last_date", "before"),
         ({"first_date": date(2026, 11, 21), "last_date": date(2026, 11, 22)}, "ranges", "never opens"),
+        ({"first_date": date(9999, 12, 31)}, "ranges", "never opens"),
+        ({"holidays": [Holiday(day, yearly=True) for day in EVERY_DATE]}, "ranges", "never opens"),
         ({"holidays": [Holiday(date(2026, 1, 1), True), Holiday(date(2025, 1, 1), True)]}, "holidays", "same date"),
         ({"holidays": [Holiday(date(2026, 1, 1), ranges=((0, 60), (30, 90)))]}, "holidays", "overlap"),
     ],
@@ -211,5 +301,6 @@ def test_a_calendar_that_breaks_a_rule_is_refused_at_its_field(
     assert part in " ".join(hours.validate(kyiv(**changes))[name])
 
 
-def test_a_good_calendar_has_no_faults() -> None:
-    assert hours.validate(kyiv()) == {}
+@pytest.mark.parametrize("changes", [{}, {"last_date": date(9999, 12, 31)}, {"last_date": date(2020, 1, 1)}])
+def test_a_good_calendar_has_no_faults(changes: dict[str, object]) -> None:
+    assert hours.validate(kyiv(**changes)) == {}
