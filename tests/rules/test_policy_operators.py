@@ -88,6 +88,13 @@ def test_withdrawn_or_ended_by_others_he_waits_at_once_and_nothing_is_counted(ca
     assert (decision.state, decision.ready_at, decision.no_answer_count) == ("waiting", None, 1)
 
 
+@pytest.mark.parametrize("cause", ["ORIGINATOR_CANCEL", "LOSE_RACE"])
+def test_when_the_subscriber_leaves_while_he_rings_he_waits_at_once_and_nothing_is_counted(cause: str) -> None:
+    decision = decide_operator(replace(RANG, cause=cause, no_answer_count=2))
+    assert (decision.state, decision.ready_at, decision.no_answer_count) == ("waiting", None, 2)
+    assert not decision.forced_break
+
+
 def test_one_whose_phone_never_rang_waits_at_once_and_nothing_is_counted() -> None:
     decision = decide_operator(replace(RANG, cause=""))
     assert (decision.state, decision.ready_at, decision.no_answer_count) == ("waiting", None, 1)

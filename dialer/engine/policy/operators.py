@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 NOT_REGISTERED = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
 """The causes of a phone that the switch does not know where to find."""
+OF_OTHERS = frozenset({"ORIGINATOR_CANCEL", "LOSE_RACE"})
+"""The causes of a phone that stopped ringing because the other side of the call had left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def decide_operator(facts: OperatorFacts) -> OperatorDecision:
     if facts.answered:
         return OperatorDecision("waiting", None, after(facts.reject_delay) if facts.left else None, 0, False)
     count = facts.no_answer_count
-    if facts.ended_by_others or not facts.cause:
+    if facts.ended_by_others or not facts.cause or facts.cause in OF_OTHERS:
         return OperatorDecision("waiting", None, None, count, False)
     if facts.cause == "USER_BUSY":
         return OperatorDecision("waiting", None, after(facts.busy_delay), count, False)
