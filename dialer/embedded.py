@@ -411,6 +411,8 @@ def keep(place: Path, throwaway: bool, start_lock: int) -> None:
                 server.stop()
             if throwaway:
                 shutil.rmtree(place, ignore_errors=True)
+                with contextlib.suppress(OSError):  # others live there
+                    place.parent.rmdir()
             # Before users.lock, so that who gets that one sees that there is no keeper.
             keeper_lock.close()
 
