@@ -85,6 +85,26 @@ class Controls(ABC):
         """Fire a CUSTOM event, as a dialplan would."""
         self._do(lambda: self.switch.events.tell("CUSTOM", lambda: headers, subclass=subclass))
 
+    def lose(self, *names: str) -> None:
+        """Let all events of these names be lost."""
+        self._deliver(names, ())
+
+    def double(self, *names: str) -> None:
+        """Let all events of these names come twice."""
+        self._deliver(names, (0.0, 0.0))
+
+    def delay(self, seconds: float, *names: str) -> None:
+        """Let all events of these names come late."""
+        self._deliver(names, (seconds,))
+
+    def deliver(self, *names: str) -> None:
+        """Let events of these names come as they should again; without a name: all events."""
+        deliveries = self.switch.deliveries
+        self._do(lambda: [deliveries.pop(name, None) for name in names or tuple(deliveries)])
+
+    def _deliver(self, names: tuple[str, ...], after: tuple[float, ...]) -> None:
+        self._do(lambda: self.switch.deliveries.update(dict.fromkeys(names, after)))
+
     def turn_away(self, turned: bool = True) -> None:
         """Let the access list admit nobody, or everybody again. Connections that exist stay."""
         self._do(lambda: setattr(self, "turns_away", turned))

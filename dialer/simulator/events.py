@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
@@ -58,8 +58,17 @@ class Audience(Protocol):
 class Announcer:
     """The voice of one run of the switch: its Core-UUID, and the sequence of its events."""
 
-    def __init__(self, scenario: Scenario, seed: int, run: int, timers: Timers, audience: Audience) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        run: int,
+        timers: Timers,
+        audience: Audience,
+        deliveries: Mapping[str, Sequence[float]],
+    ) -> None:
         self.core_uuid = str(uuid4())
+        self._deliveries = deliveries
         self._scenario = scenario
         self._seed = seed
         self._run = run
@@ -78,18 +87,24 @@ class Announcer:
         if self._silent or not self._audience.wants(name, subclass):
             return
         event = Event({**self._first_headers(name, subclass), **headers()}, body)
-        faults = self._scenario.faults
-        if not (faults.lost_events or faults.doubled_events or faults.late_events):
-            self._audience.tell(event)
-            return
-        chance = behaviour.dice(self._seed, "event", self._run, self._sequence)
-        if chance.random() < faults.lost_events:
-            return
-        for _ in range(2 if chance.random() < faults.doubled_events else 1):
-            if chance.random() < faults.late_events:
-                self._timers.later(faults.lateness.draw(chance), partial(self._tell_late, event))
+        for delay in self._delays(name):
+            if delay:
+                self._timers.later(delay, partial(self._tell_late, event))
             else:
                 self._audience.tell(event)
+
+    def _delays(self, name: str) -> Sequence[float]:
+        """Return when an event reaches its audience: at once, as a rule; never, several times or late, in others."""
+        if name in self._deliveries:
+            return self._deliveries[name]
+        faults = self._scenario.faults
+        if not (faults.lost_events or faults.doubled_events or faults.late_events):
+            return (0.0,)
+        chance = behaviour.dice(self._seed, "event", self._run, self._sequence)
+        if chance.random() < faults.lost_events:
+            return ()
+        times = 2 if chance.random() < faults.doubled_events else 1
+        return [faults.lateness.draw(chance) if chance.random() < faults.late_events else 0.0 for _ in range(times)]
 
     def _tell_late(self, event: Event) -> None:
         if not self._silent:

@@ -7,7 +7,7 @@ compared with those recordings in the tests. Where the recordings differ among t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -42,6 +42,8 @@ class Switch:
         self.router = Router(scenario, seed, timers, counts)
         self.on_shutdown: Callable[[bool], None] = lambda restart: None
         """What the process does when it is told to shut down; whether to come back is the argument."""
+        self.deliveries: dict[str, Sequence[float]] = {}
+        """What a test wants of events by name: the seconds after which each arrives; none: it is lost."""
         self._timers = timers
         self._audience = audience
         self._runs = 0
@@ -51,7 +53,7 @@ class Switch:
         """Begin a run with a new Core-UUID and no legs. Registrations stay: the switch keeps them on disk."""
         self._runs += 1
         self.started = self._timers.now()
-        self.events = Announcer(self.scenario, self.seed, self._runs, self._timers, self._audience)
+        self.events = Announcer(self.scenario, self.seed, self._runs, self._timers, self._audience, self.deliveries)
         self.router.boot(self.events)
         if self.scenario.switch.heartbeat:
             self._in_this_run(self.scenario.switch.heartbeat, self._heartbeat)
