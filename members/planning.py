@@ -36,8 +36,10 @@ SET next_communication_id = pick.id,
     END
 FROM (
     SELECT id, campaign_id, requested_communication_id, COALESCE(due_at_unlisted, due_at) AS due_at
-    FROM members_member
-    WHERE id = ANY(%(ids)s) AND state IN ('waiting', 'ready')
+    -- OFFSET 0 keeps the planner at the primary key: by the statistics of a minute ago it may hold a partial index
+    -- over these states for empty, and read all of it for each row.
+    FROM (SELECT * FROM members_member WHERE id = ANY(%(ids)s) OFFSET 0) AS locked
+    WHERE state IN ('waiting', 'ready')
 ) AS asked
 LEFT JOIN LATERAL (
     SELECT c.id, r.gateway_id, listed.until AS listed_until
@@ -54,7 +56,7 @@ LEFT JOIN LATERAL (
              GREATEST(asked.due_at, %(now)s, listed.until), c.tries, c.priority DESC, c.id
     LIMIT 1
 ) AS pick ON TRUE
-WHERE m.id = asked.id AND m.state IN ('waiting', 'ready')
+WHERE m.id = asked.id
 """
 
 

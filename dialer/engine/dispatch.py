@@ -260,8 +260,11 @@ class _Room:
         key = campaign_id, zones, seconds
         if key not in self._open:
             calendar = self.calendars[self.campaigns[campaign_id].calendar_id]
-            self._open[key] = hours.is_open(calendar, zones, now) and hours.is_open(
-                calendar, zones, now + timedelta(seconds=seconds)
+            # With the last date over in the calendar's own zone nobody is called any more, wherever he is.
+            self._open[key] = (
+                not hours.has_expired(calendar, now)
+                and hours.is_open(calendar, zones, now)
+                and hours.is_open(calendar, zones, now + timedelta(seconds=seconds))
             )
         return self._open[key]
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from agents.models import OperatorState
 from campaigns import actions as campaigns_actions
 from campaigns.models import Campaign, CampaignState
 from dialer import clock
 from dialer.engine import dispatch
-from dialer.models import Attempt
+from dialer.models import Attempt, Node
 from members.models import MemberState
-from tests.factories import make_campaign, make_gateway, make_member, make_node, make_operator, make_route
+from tests.factories import (
+    make_attempt,
+    make_calendar,
+    make_campaign,
+    make_gateway,
+    make_member,
+    make_node,
+    make_operator,
+    make_route,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -116,10 +126,20 @@ def test_a_stopped_campaign_claims_nothing() -> None:
 
 
 def test_nobody_is_claimed_while_no_switch_is_heard() -> None:
-    from dialer.models import Node
-
     make_route()
     campaign = running()
     make_operator(campaign), make_member(campaign)
     Node.objects.update(last_event_at=clock.now() - timedelta(minutes=1))
     assert dispatch.run_pass().claimed == []
+
+
+@time_machine.travel("2026-11-23 23:00:00+00:00", tick=False)
+def test_a_calendar_that_has_ended_calls_nobody_in_zones_further_west() -> None:
+    make_route()
+    campaign = running(calendar=make_calendar(last_date=date(2026, 11, 23)))  # over in Kyiv, not in New York
+    Node.objects.update(last_event_at=clock.now())
+    busy = make_attempt(make_member(campaign))  # it keeps the campaign from completing
+    make_operator(campaign)
+    make_member(campaign, time_zone="America/New_York", zones="America/New_York")
+    assert dispatch.run_pass().claimed == []
+    assert Attempt.objects.live().get() == busy

@@ -104,10 +104,14 @@ def test_talk_and_causes_agree_with_the_switch(house: House) -> None:
     house.until(completed)
     (call,) = house.simulator.calls_to("380500000000")
     attempt = Attempt.objects.get()
-    assert attempt.subscriber_answered_at and attempt.bridged_at and attempt.talk_ended_at
+    assert attempt.subscriber_answered_at
+    assert attempt.bridged_at
+    assert attempt.talk_ended_at
     assert str(attempt.subscriber_uuid) == call.uuid
-    assert call.answered_at and abs((attempt.subscriber_answered_at - call.answered_at).total_seconds()) < 0.05
-    assert call.ended_at and abs((attempt.talk_ended_at - call.ended_at).total_seconds()) < 0.1
+    assert call.answered_at
+    assert abs((attempt.subscriber_answered_at - call.answered_at).total_seconds()) < 0.05
+    assert call.ended_at
+    assert abs((attempt.talk_ended_at - call.ended_at).total_seconds()) < 0.1
     assert attempt.operator.calls == 1
 
 
