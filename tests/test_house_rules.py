@@ -18,7 +18,10 @@ SOURCES = sorted(
     if "migrations" not in path.parts
 )  # fmt: skip
 
-KNOWS_THE_TIME = {"dialer/clock.py"}
+KNOWS_THE_TIME = {
+    "dialer/clock.py",
+    "dialer/benchmark/lists.py",  # sets a scene in SQL and decides nothing
+}
 """Where the current instant may come from anything but ``clock.now()``."""
 
 ASSIGNS_STATES = (
@@ -28,7 +31,9 @@ ASSIGNS_STATES = (
     "members/planning",
     "dialer/engine/",
     "dialer/benchmark/",  # makes a million rows that stand as if they had been dialled
-    "dialer/simulator/",  # knows other states alone: those of a switch's channels
+    # These know other states alone: those of a switch's channels, and of the people of a rehearsal.
+    "dialer/simulator/",
+    "dialer/rehearsal/",
 )
 """Where the state of a campaign, an operator or a subscriber may be written: beginnings of paths."""
 
