@@ -485,7 +485,7 @@ def _operators(now: datetime) -> list[dict[str, Any]]:
             "id", "name", "extension", "contact", "status", "next_status", "status_since", "forced_break", "state",
             "state_since", "ready_at", "registered", "uses_client", "client_connected", "call_centre_mode",
             "current_attempt__member_id", "current_attempt__member__name", "current_attempt__digits",
-            "current_attempt__communication__number",
+            "current_attempt__communication__number", "current_attempt__bridged_at",
         )
     )  # fmt: skip
     # Translated once, not once an operator.
@@ -512,6 +512,7 @@ def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime) 
         "since": _ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],
         "on_duty": status in READY_STATUSES,
+        "talks": row["current_attempt__bridged_at"] is not None,
         "forced": row["forced_break"],
         "note": _note_of_operator(row, labels),
         "rests_until": _ms(row["ready_at"]) if rests else None,

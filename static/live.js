@@ -168,7 +168,7 @@ function tell(before, after) {
 
 function showFigures(snapshot) {
   const sum = (items, name) => items.reduce((total, item) => total + item[name], 0);
-  const talking = snapshot.operators.filter((operator) => operator.tone === "talk").length;
+  const talking = snapshot.operators.filter((operator) => operator.talks).length;
   const calls = sum(snapshot.campaigns, "lines");
   const onDuty = snapshot.operators.filter((operator) => operator.on_duty).length;
   const figures = {
