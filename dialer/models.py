@@ -181,9 +181,7 @@ class Attempt(models.Model):
                 | Q(reserved_at__lt=F("expire_then")),
                 name="attempt_before_expiry",
             ),
-            models.CheckConstraint(
-                condition=Q(counted_before__lt=F("maximum_then")), name="attempt_under_the_maximum"
-            ),
+            models.CheckConstraint(condition=Q(counted_before__lt=F("maximum_then")), name="attempt_under_the_maximum"),
             models.CheckConstraint(
                 condition=~Q(result_state="awaited") | Q(result_deadline__isnull=False),
                 name="attempt_result_has_a_deadline",
@@ -245,6 +243,9 @@ class ResultReport(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_verdict_display()}: {self.body}"
 
 
 class Repair(models.Model):

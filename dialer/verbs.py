@@ -25,7 +25,7 @@ WAKE_KEY = "dial:wake"
 """Set while a wake is on its way, so that wakes coalesce; the pass deletes it before its first read."""
 WAKE_TTL = 3
 """Seconds (real) after which a lost wake no longer holds back the next one."""
-PASS_KEY = "dial:pass"
+PASS_KEY = "dial:pass"  # noqa: S105
 """Set by each pass for ``PASS_TTL``: what is left of it tells how long ago the last one ran."""
 PASS_TTL = 24 * 3600
 
@@ -92,7 +92,11 @@ def wake_in(seconds: float) -> None:
             # Whoever comes first sets the timer; its pass sets the next one.
             if client.set(f"{WAKE_KEY}:timer", "1", nx=True, px=max(1, int(seconds * 1000))):
                 current_app.send_task(
-                    "dialer.engine.tasks.dispatch", queue="dial", countdown=seconds, expires=seconds + WAKE_TTL, retry=False
+                    "dialer.engine.tasks.dispatch",
+                    queue="dial",
+                    countdown=seconds,
+                    expires=seconds + WAKE_TTL,
+                    retry=False,
                 )
     except Exception as error:
         log.warning("The broker did not take a timer (%s); beat will.", error)

@@ -116,8 +116,7 @@ class Play:
 
     def _processes(self, scenario: Path, seed: int, folder: Path) -> processes.Supervisor:
         port, password = free_port(), secrets.token_urlsafe(12)
-        switch = processes.simulator(port, password, str(scenario), seed)
-        switch = processes.Program(switch.name, [*switch.command, "--state", str(self.state)], port=port)
+        switch = processes.simulator(port, password, str(scenario), seed, self.state)
         return processes.Supervisor(
             [switch, *processes.stack(nodes=[f"127.0.0.1:{port}"], beat_schedule=folder / "beat-schedule")],
             env={"SIMULATOR_URL": f"esl://:{password}@127.0.0.1:{port}"},

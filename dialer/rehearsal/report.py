@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Coalesce, NullIf
 
 from agents.models import Operator
 from campaigns.models import Campaign, CampaignState, Completion, Gateway
@@ -247,17 +248,22 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def dialled_more_than_once(attempts: Sequence[Attempt], calls: Path) -> list[Violation]:
-    """Compare the ledger with the switch's own list of the calls it made: one line each, ``subscriber DIGITS``.
+    """Compare the ledger with the switch's own list of the calls it made: a line for each, ``subscriber DIGITS``.
 
     To each number it must have made at most as many calls as were sent, and at least as many as the ledger has.
     """
-    made: Counter[str] = Counter()
-    for line in calls.read_text("utf-8").splitlines()[1:]:
-        party, _, digits = line.partition(" ")
-        if party == "subscriber":
-            made[digits] += 1
-    sent = Counter(attempt.digits for attempt in attempts if attempt.sending_at)
-    known = Counter(attempt.digits for attempt in attempts if attempt.subscriber_created_at)
+    made = Counter(line.partition(" ")[2] for line in calls.read_text("utf-8").splitlines()[1:])
+    # To the switch a number is a number, whoever answers there; an extension is dialled as such.
+    of_operators = dict(Operator.objects.values_list("pk", Coalesce(NullIf("contact", Value("")), "extension")))
+    sent: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    for attempt in attempts:
+        for digits, created in (
+            (attempt.digits, attempt.subscriber_created_at),
+            (of_operators[attempt.operator_id].removeprefix("+"), attempt.operator_ringing_at),
+        ):
+            sent[digits] += attempt.sending_at is not None
+            known[digits] += created is not None
     found = [
         Violation(4, f"Number {digits} was dialled {count} times for {sent[digits]} calls sent.", {"digits": digits})
         for digits, count in made.items()
