@@ -26,6 +26,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
+HEAD_START_SECONDS = 0.3
 ANSWER_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 SETTLED_SECONDS = 60.0
@@ -81,9 +82,10 @@ def stack(
     return programs
 
 
-def simulator(port: int, password: str, scenario: str, seed: int) -> Program:
-    """Return the program of the simulated switch, on a port of this machine."""
-    options = ("--listen", f"127.0.0.1:{port}", "--password", password, "--scenario", scenario, "--seed", str(seed))
+def simulator(port: int, password: str, scenario: str, seed: int, state: Path) -> Program:
+    """Return the program of the simulated switch, on a port of this machine; ``state`` outlives its kills."""
+    options = ["--listen", f"127.0.0.1:{port}", "--password", password, "--scenario", scenario, "--seed", str(seed)]
+    options += ["--state", str(state)]
     return Program("simulator", python("manage.py", "simulate", *options), port=port)
 
 
@@ -258,12 +260,14 @@ class Supervisor:
 
     def _end_all(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
-        for child in reversed(self._children.values()):
-            process = child.process
-            if process is None:
-                continue
+        running = [(child, child.process) for child in reversed(self._children.values()) if child.process is not None]
+        for _, process in running:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
+            # A little ahead of the next one, so that those who give work to others end before them.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(HEAD_START_SECONDS)
+        for child, process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -209,7 +209,7 @@ FREESWITCH_URL = text("FREESWITCH_URL") or text("SIMULATOR_URL")
 the simulator and give its address to the other processes as SIMULATOR_URL."""
 # The same at each run: the ledger knows a switch by its address.
 SIMULATOR_PORT = number("SIMULATOR_PORT", 18021, 1, 65535)
-SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", str(BASE_DIR / "dialer" / "simulator" / "scenarios" / "demo.toml"))
+SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", "demo")
 
 # Celery
 

@@ -76,7 +76,8 @@ class Command(BaseCommand):
             port, password = settings.SIMULATOR_PORT, secrets.token_urlsafe(12)
             names = [f"127.0.0.1:{port}"]
             env["SIMULATOR_URL"] = f"esl://:{password}@{names[0]}"
-            programs.append(processes.simulator(port, password, options["scenario"], options["seed"]))
+            state = settings.DATA_DIR / "simulator-state"
+            programs.append(processes.simulator(port, password, options["scenario"], options["seed"], state))
         else:
             names = [node.name for node in nodes.configured()]
         programs += processes.stack(
