@@ -135,9 +135,7 @@ function show(snapshot) {
   list($("gateways"), "t-gateway", snapshot.gateways, (gateway) => gateway.id, showGateway);
   list($("switches"), "t-switch", snapshot.switches, (item) => item.id, showSwitch);
   showOperators(snapshot.operators);
-  const most = snapshot.causes.length ? snapshot.causes[0].count : 1;
-  const causes = snapshot.causes.slice(0, 9).map((cause) => ({ ...cause, of: most }));
-  list($("causes"), "t-cause", causes, (cause) => cause.cause, showCause);
+  list($("causes"), "t-cause", shortened(snapshot.causes, 9), (cause) => cause.cause, showCause);
   list($("attempts"), "t-attempt", snapshot.attempts, (attempt) => attempt.id, showAttempt);
   $("attempts").parentElement.hidden = !snapshot.attempts.length;
   tick();
@@ -335,6 +333,15 @@ function showOperator(node, operator) {
   node.classList.toggle("is-noted", !operator.with);
   node.classList.toggle("is-forced", operator.forced);
   if (operator.with) fill(node, { with: operator.with });
+}
+
+/** The most frequent causes; those beyond `length` as one. */
+function shortened(causes, length) {
+  const rest = causes.slice(length - 1);
+  const others = { cause: words.others, tone: "off", count: rest.reduce((total, cause) => total + cause.count, 0) };
+  const shown = rest.length > 1 ? [...causes.slice(0, length - 1), others] : causes;
+  const most = Math.max(...shown.map((cause) => cause.count));
+  return shown.map((cause) => ({ ...cause, of: most }));
 }
 
 function showCause(node, cause) {
