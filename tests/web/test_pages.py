@@ -45,6 +45,7 @@ class TestDoor:
         page = client.get("/")
         assert page.status_code == 403
         assert b"for supervisors" in page.content
+        assert b'action="/logout/"' in page.content, "no dead end"
         assert client.get("/live.json").status_code == 403
 
     def test_the_data_is_not_for_strangers(self) -> None:
@@ -174,6 +175,16 @@ class TestPolicy:
         response = Client().get("/nowhere")
         assert response.status_code == 404
         assert b"There is nothing here" in response.content
+
+    def test_what_breaks_has_a_page_that_needs_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, supervisor: Client
+    ) -> None:
+        monkeypatch.setattr("dialer.live.read", lambda: 1 / 0)
+        supervisor.raise_request_exception = False
+        response = supervisor.get("/")
+        assert response.status_code == 500
+        assert b"Something went wrong" in response.content
+        assert "Content-Security-Policy" in response
 
 
 class TestProbe:
