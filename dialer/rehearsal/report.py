@@ -182,15 +182,17 @@ def _seconds(since: datetime | None, until: datetime | None) -> float:
 def dispatch_latencies(attempts: Sequence[Attempt], played: Played) -> list[float]:
     """Return for each call that was sent how long it could have been sent before: real milliseconds.
 
-    It could be sent once its operator was free, its subscriber due, a line of its campaign and of its gateways free,
-    the campaign running and everything usable.
+    It could be sent once its operator was free, its subscriber due, nobody on his number (another campaign may have it
+    too), a line of its campaign and of its gateways free, the campaign running and everything usable.
     """
     free_since = _free_since(attempts)
     wraps = dict(Operator.objects.values_list("pk", "wrap_up_time"))
     found = []
     last: dict[int, Attempt] = {}
+    last_on: dict[str, datetime | None] = {}
     for attempt in attempts:
         before, last[attempt.operator_id] = last.get(attempt.operator_id), attempt
+        number_free, last_on[attempt.digits] = last_on.get(attempt.digits), attempt.ended_at
         if attempt.sending_at is None:
             continue
         operator_free = attempt.operator_free_at
@@ -207,7 +209,9 @@ def dispatch_latencies(attempts: Sequence[Attempt], played: Played) -> list[floa
                 *(("gateway", pk) for pk in _gateways_of(attempt)),
             )
         )
-        since = [played.began, operator_free, attempt.member_due_at, free_since.get(attempt.pk), *unusable]
+        since = [
+            played.began, operator_free, attempt.member_due_at, number_free, free_since.get(attempt.pk), *unusable,
+        ]  # fmt: skip
         waited = attempt.sending_at - max(instant for instant in since if instant)
         found.append(max(0.0, clock.real_seconds(waited.total_seconds()) * 1000))
     return found
