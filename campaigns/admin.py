@@ -187,7 +187,7 @@ class CampaignAdmin(KeptWhileUsed):
             (_("General"), {"fields": ("name", "calendar", "priority")}),
             (_("Parameters"), {"fields": (
                 "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result", "wrap_up_time",
-                "wrap_up_until_result", "originate_timeout", "caller_id", "connect_order", "strategy",
+                "wrap_up_until_result", "originate_timeout", "caller_id", "strategy",
             )}),
             (_("Variables"), {"fields": ("variables",), "description": _("Put on every channel of the campaign.")}),
             (_("Cause"), {

@@ -39,7 +39,7 @@ class CampaignForm(forms.ModelForm):
         model = Campaign
         fields = (
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
-            "wrap_up_time", "originate_timeout", "variables", "connect_order", "strategy", "caller_id",
+            "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
             "error_stops_number_only", "minus_limit", "wrap_up_until_result",
         )  # fmt: skip
 

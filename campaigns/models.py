@@ -265,8 +265,13 @@ class Campaign(models.Model):
         help_text=_("Seconds that the subscriber's phone rings, unless the route says otherwise."),
     )  # fmt: skip
     variables = VariablesField(_("variables"), blank=True, default=dict)
+    # Not a choice yet: calls are placed operator first alone.
     connect_order = models.CharField(
-        _("connect order"), max_length=20, choices=ConnectOrder.choices, default=ConnectOrder.OPERATOR_FIRST
+        _("connect order"),
+        max_length=20,
+        choices=ConnectOrder.choices,
+        default=ConnectOrder.OPERATOR_FIRST,
+        editable=False,
     )
     strategy = models.CharField(
         _("operator choice"), max_length=20, choices=Strategy.choices, default=Strategy.LONGEST_IDLE
