@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dialer.embedded import PROJECT
@@ -65,6 +66,18 @@ class House:
                 return found
         raise AssertionError(f"not within {seconds} s: {pattern}\n" + "\n".join(self.said))
 
+    def wait_for_calls(self, *, more_than: int, seconds: float = 120) -> int:
+        """Return how many calls were bridged, once they are more."""
+        deadline = time.monotonic() + seconds
+        with psycopg.connect(f"postgresql://dialer@/dialer?host={self.base}/main/run", autocommit=True) as database:
+            while True:
+                row = database.execute("SELECT count(*) FROM dialer_attempt WHERE bridged_at IS NOT NULL").fetchone()
+                assert row is not None
+                if row[0] > more_than:
+                    return int(row[0])
+                assert time.monotonic() < deadline, f"{row[0]} calls within {seconds} s"
+                time.sleep(0.2)
+
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal, as Ctrl-C in a terminal does, and return the exit status."""
         assert self.process is not None
@@ -108,22 +121,24 @@ def house() -> Iterator[House]:
     shutil.rmtree(base, ignore_errors=True)
 
 
-def test_it_says_where_to_go_goes_on_where_it_was_and_ends_without_a_trace(house: House) -> None:
-    house.run("--no-demo")
+def test_it_says_where_to_go_dials_goes_on_where_it_was_and_ends_without_a_trace(house: House) -> None:
+    house.run()
     assert house.wait_for(r"http://\S+")[0] == house.web
     password = house.wait_for(r"Log in as supervisor with the password (\S+)")[1]
     kept = house.data / "supervisor-password"
     assert kept.read_text() == password
     assert kept.stat().st_mode & 0o777 == 0o600
-    with urllib.request.urlopen(f"{house.web}admin/login/", timeout=10) as page:
+    with urllib.request.urlopen(house.web, timeout=10) as page:
         assert page.status == 200
+    bridged = house.wait_for_calls(more_than=0)
     assert (house.data / "logs" / "web.log").exists()
     assert house.end() == 0
     house.assert_gone()
 
-    house.run("--no-demo")
+    house.run()
     house.wait_for(r"Log in as supervisor; the first password is in .*supervisor-password")
     assert kept.read_text() == password
+    house.wait_for_calls(more_than=bridged)
     assert house.end(signal.SIGTERM) == 0
     house.assert_gone()
 
@@ -160,12 +175,13 @@ def test_a_killed_one_leaves_nothing_behind_and_the_next_goes_on(house: House) -
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("part", ["dial", "worker", "beat", "web", "embedded.py"])
+@pytest.mark.parametrize("part", ["simulator", "listener", "dial", "worker", "beat", "web", "embedded.py"])
 def test_a_killed_part_comes_back(house: House, part: str) -> None:
-    words = {"dial": "-Q dial", "worker": "-Q default", "beat": "dialer beat", "web": "uvicorn"}.get(part, part)
+    words = {"simulator": "simulate --listen", "listener": "listen --node", "dial": "-Q dial", "worker": "-Q default"}
+    words |= {"beat": "dialer beat", "web": "uvicorn"}
 
     def found() -> int | None:
-        return next((pid for pid, command in house.processes().items() if words in command), None)
+        return next((pid for pid, command in house.processes().items() if words.get(part, part) in command), None)
 
     house.run("--no-demo")
     house.wait_for("Log in as supervisor")
