@@ -22,7 +22,7 @@ class Story:
     def __init__(
         self, operator: dict[str, Any] | None = None, member: dict[str, Any] | None = None, **campaign: Any
     ) -> None:
-        self.node = Node.objects.first() or make_node(last_event_at=clock.now())
+        self.node = Node.objects.first() or make_node(last_event_at=clock.now() + timedelta(hours=1))
         self.core = uuid4()
         make_route()
         self.campaign = make_campaign(**campaign)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _switch() -> None:
-    make_node(connected=True, last_event_at=clock.now())
+    make_node(connected=True, last_event_at=clock.now() + timedelta(hours=1))
 
 
 def running(**fields: Any) -> Campaign:

@@ -769,7 +769,7 @@ def in_threads(*jobs: Callable[[], Any]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_passes_at_the_same_time_claim_nobody_twice_and_exceed_nothing() -> None:
-    make_node(last_event_at=clock.now())
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
     make_route(make_gateway(capacity=12))
     campaigns_ = [running(limit=8) for _ in range(2)]
     for _ in range(20):
@@ -791,7 +791,7 @@ def test_passes_at_the_same_time_claim_nobody_twice_and_exceed_nothing() -> None
 @pytest.mark.parametrize("locked", [True, False])
 def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One pass has read what is free and stands still while another runs: without the lock the last line goes twice."""
-    make_node(last_event_at=clock.now())
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
     make_route(make_gateway(capacity=1))
     for priority in (2, 1):
         campaign = running(priority=priority)
@@ -822,7 +822,7 @@ def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypat
 
 
 def test_the_statements_of_a_pass_do_not_grow_with_campaigns_subscribers_or_calls() -> None:
-    make_node(last_event_at=clock.now())
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
     make_route(make_gateway(capacity=500))
     counts = []
     for number_of_campaigns, number_of_members in ((1, 10), (50, 200)):
@@ -843,7 +843,7 @@ def test_the_statements_of_a_pass_do_not_grow_with_campaigns_subscribers_or_call
 
 
 def test_the_statements_of_a_pass_that_finds_nothing_are_few() -> None:
-    make_node(last_event_at=clock.now())
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
     with CaptureQueriesContext(connection) as captured:
         assert dispatch.run_pass().claimed == []
     assert len(captured) <= 16
