@@ -57,7 +57,7 @@ CAMPAIGNS: dict[str, dict[str, Any]] = {
     "Customer survey": {
         "file": "survey.csv",
         "level": _last_line,
-        "fields": {"priority": 10, "limit": 8, "caller_id": "+380440002000", "variables": {"queue": "survey"}},
+        "fields": {"priority": 10, "limit": 10, "caller_id": "+380440002000", "variables": {"queue": "survey"}},
     },
 }
 
