@@ -182,6 +182,14 @@ def test_a_campaign_that_still_runs_and_whoever_is_held_are_stuck(operator: Oper
     assert "is held" in told
 
 
+def test_the_tables_outlive_the_database(operator: Operator, tmp_path: Path) -> None:
+    attempt(operator, 0, 10)
+    report.keep_tables(tmp_path)
+    ledger = (tmp_path / "dialer_attempt.csv").read_text().splitlines()
+    assert len(ledger) == 2
+    assert "reserved_at" in ledger[0]
+
+
 def test_a_summary_tells_violations_and_the_stuck() -> None:
     told = {
         "members": 1, "rule_seconds": 10, "ended": {}, "left": {}, "campaigns": {}, "repairs": {}, "endings": "e",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import logging
 import shutil
 import signal
 import sys
@@ -55,29 +56,36 @@ class Command(BaseCommand):
             services = house.enter("rehearsal", house.clock_env(speed, play.clock_start(plan, speed)))
         except (PlanError, EmbeddedError) as error:
             raise CommandError(str(error)) from error
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+        logging.disable(logging.INFO)  # here, not in the processes of the stack: their logs are in files
         folder = settings.DATA_DIR / "rehearsals" / services.name
         folder.mkdir(parents=True)
-        fine = False
+        fine, kept = False, options["keep"]
         try:
             told = self.rehearse(plan, path, seed, kills, services, folder)
             told = {"scenario": path.stem, "seed": seed, "speed": speed, **told}
             fine = not told["stuck"] and not told["violations"]
+            if not fine:
+                kept = True
+                report.keep_tables(folder)
             for line in report.summary(told):
                 self.say(line)
             if json:
                 self.stdout.write(json_module.dumps(told, indent=2, ensure_ascii=False))
             if options["keep"]:
-                self.wait(services.environ(), folder)
+                self.wait(services.environ())
         except play.NotUp as error:
-            raise CommandError(f"{error} Logs are in {folder}.") from error
+            kept = True
+            raise CommandError(str(error)) from error
         finally:
             connections.close_all()
             services.stop()
-            if fine and not options["keep"]:
+            if kept:
+                self.say(f"Logs are in {folder}.")
+            else:
                 shutil.rmtree(folder)
         if not fine:
-            self.say(f"Logs are in {folder}.")
             sys.exit(1)
 
     def rehearse(
@@ -98,9 +106,9 @@ class Command(BaseCommand):
         self.stderr.write(text)
         self.stderr.flush()
 
-    def wait(self, environ: dict[str, str], folder: Path) -> None:
+    def wait(self, environ: dict[str, str]) -> None:
         """Keep the house open until Ctrl-C."""
-        self.say(f"Logs are in {folder}. Until Ctrl-C the database is open to other processes with this environment:")
+        self.say("Until Ctrl-C the database is open to other processes with this environment:")
         for name, value in environ.items():
             self.say(f"  {name}='{value}'")
         stopped = threading.Event()
