@@ -78,6 +78,9 @@ class Command(BaseCommand):
         except play.NotUp as error:
             kept = True
             raise CommandError(str(error)) from error
+        except Exception:
+            kept = True
+            raise
         finally:
             connections.close_all()
             services.stop()
