@@ -43,7 +43,8 @@ FROM (
 ) AS asked
 LEFT JOIN LATERAL (
     SELECT c.id, r.gateway_id, listed.until AS listed_until
-    FROM members_communication AS c
+    -- For the same reason his numbers are read first: never all those of a route.
+    FROM (SELECT * FROM members_communication WHERE member_id = asked.id AND stopped = '' OFFSET 0) AS c
     JOIN campaigns_route AS r ON r.id = c.route_id
     CROSS JOIN LATERAL (
         SELECT max(d.expire_at) AS until, count(*) > count(d.expire_at) AS forever
@@ -51,7 +52,7 @@ LEFT JOIN LATERAL (
         WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = asked.campaign_id)
           AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
     ) AS listed
-    WHERE c.member_id = asked.id AND c.stopped = '' AND NOT listed.forever
+    WHERE NOT listed.forever
     ORDER BY c.id IS NOT DISTINCT FROM asked.requested_communication_id DESC,
              GREATEST(asked.due_at, %(now)s, listed.until), c.tries, c.priority DESC, c.id
     LIMIT 1
@@ -81,11 +82,7 @@ _ROUTE_OF_C = """(
     LIMIT 1
 )"""
 
-_RESOLVE = f"""
-UPDATE members_communication AS c SET route_id = found.route
-FROM (SELECT c.id, {_ROUTE_OF_C} AS route FROM members_communication AS c WHERE c.id = ANY(%(ids)s)) AS found
-WHERE c.id = found.id AND c.route_id IS DISTINCT FROM found.route
-"""  # noqa: S608
+_RESOLVE = f"UPDATE members_communication AS c SET route_id = {_ROUTE_OF_C} WHERE c.id = ANY(%(ids)s)"  # noqa: S608
 
 # Whose route is another now, or leads through another gateway than the one planned.
 _CHANGED = f"""
@@ -94,6 +91,7 @@ FROM (
     SELECT c.id, c.member_id, c.route_id, {_ROUTE_OF_C} AS route
     FROM members_communication AS c
     WHERE c.campaign_id = %(campaign)s AND c.digits > %(after)s AND c.digits <= %(upto)s
+    OFFSET 0  -- each number finds its route once
 ) AS c
 JOIN members_member AS m ON m.id = c.member_id
 LEFT JOIN campaigns_route AS r ON r.id = c.route
