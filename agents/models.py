@@ -141,6 +141,8 @@ class Operator(models.Model):
         validators=[RegexValidator(r"\A[A-Za-z0-9_.-]+\Z", _("Letters, digits, “_”, “.” and “-” only."))],
         help_text=_("The directory user of the switch that his phone registers as."),
     )  # fmt: skip
+    sip_password_a1 = models.CharField(max_length=64, blank=True, default="", editable=False)
+    """MD5 of ``extension:realm:password``, as digest log-in wants it: the password itself is never kept."""
     contact = models.CharField(
         _("outside number"), max_length=32, blank=True,
         validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))],

@@ -79,6 +79,15 @@ def check_pattern(pattern: str) -> None:
         ) from None  # fmt: skip
 
 
+def check_sound_file(path: str) -> None:
+    """Refuse what is no plain path of a sound file on the switch: it becomes part of a command."""
+    if not re.fullmatch(r"[A-Za-z0-9_./-]+\.[A-Za-z0-9]{2,5}", path) or ".." in path:
+        raise ValidationError(
+            _("“%(path)s” is not the path of a sound file: letters, digits, “_”, “-”, “.” and “/”, as sorry.wav."),
+            params={"path": path},
+        )
+
+
 class MinuteFormField(forms.CharField):
     """``HH:MM`` on a form, minutes since midnight inside."""
 

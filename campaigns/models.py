@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -18,6 +19,7 @@ from campaigns.fields import (
     VariablesField,
     check_call_timeout,
     check_pattern,
+    check_sound_file,
     check_time_zone,
     clock_text,
 )
@@ -193,6 +195,14 @@ class ConnectOrder(models.TextChoices):
     SUBSCRIBER_FIRST = "subscriber_first", _("Subscriber first")
 
 
+class WaitingSound(models.TextChoices):
+    """What whoever answered first hears until the other does."""
+
+    RINGBACK = "ringback", _("Ringback tone")
+    MUSIC = "music", _("Hold music")
+    SILENCE = "silence", _("Silence")
+
+
 class CampaignState(models.TextChoices):
     """The life of a campaign; ``CAMPAIGN_EDGES`` says which change may follow which."""
 
@@ -265,14 +275,33 @@ class Campaign(models.Model):
         help_text=_("Seconds that the subscriber's phone rings, unless the route says otherwise."),
     )  # fmt: skip
     variables = VariablesField(_("variables"), blank=True, default=dict)
-    # Not a choice yet: calls are placed operator first alone.
     connect_order = models.CharField(
         _("connect order"),
         max_length=20,
         choices=ConnectOrder.choices,
         default=ConnectOrder.OPERATOR_FIRST,
-        editable=False,
+        help_text=_("Operator first: nobody who answers ever waits."),
     )
+    answer_window = models.PositiveSmallIntegerField(
+        _("answer window"), default=10, validators=[MinValueValidator(1), MaxValueValidator(60)],
+        help_text=_("Subscriber first: seconds from his answer in which an operator must take the call."),
+    )  # fmt: skip
+    waiting_sound = models.CharField(
+        _("waiting sound"), max_length=10, choices=WaitingSound.choices, default=WaitingSound.RINGBACK,
+        help_text=_("What whoever answered first hears until the other does."),
+    )  # fmt: skip
+    abandon_message = models.CharField(
+        _("abandonment message"), max_length=200, blank=True, validators=[check_sound_file],
+        help_text=_("Subscriber first: a sound file of the switch, played when no operator took the call."),
+    )  # fmt: skip
+    abandonment_cap = models.DecimalField(
+        _("abandonment cap"), max_digits=4, decimal_places=1, default=Decimal("3.0"),
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text=_("Percent of answered calls, in 30 days. Over it the campaign rings the operator first."),
+    )  # fmt: skip
+    operator_first_until = models.DateTimeField(null=True, editable=False)
+    """Too many were abandoned: until then, at least, it rings the operator first."""
+    record = models.BooleanField(_("record"), default=False, help_text=_("Record each conversation."))
     strategy = models.CharField(
         _("operator choice"), max_length=20, choices=Strategy.choices, default=Strategy.LONGEST_IDLE
     )
@@ -310,6 +339,9 @@ class Campaign(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(max_retries__gte=1), name="campaign_max_retries_positive"),
             models.CheckConstraint(condition=Q(originate_timeout__range=(1, 600)), name="campaign_originate_timeout"),
+            models.CheckConstraint(condition=Q(answer_window__range=(1, 60)), name="campaign_answer_window"),
+            models.CheckConstraint(condition=Q(connect_order__in=ConnectOrder.values), name="campaign_order_known"),
+            models.CheckConstraint(condition=Q(abandonment_cap__range=(0, 100)), name="campaign_abandonment_cap"),
             models.CheckConstraint(condition=Q(state__in=CampaignState.values), name="campaign_state_known"),
             models.CheckConstraint(
                 condition=Q(state=CampaignState.COMPLETED, completion__in=Completion.values)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,31 @@ class Node(models.Model):
 
     name = models.CharField(_("name"), max_length=120, unique=True)
     """``host:port`` of its event socket."""
-    enabled = models.BooleanField(_("enabled"), default=True)
+    enabled = models.BooleanField(
+        _("enabled"), default=True, help_text=_("Off: it drains. It gets no new calls; those it has go on.")
+    )
+    weight = models.PositiveSmallIntegerField(
+        _("weight"), default=1, validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Its share of the calls, compared with the other switches."),
+    )  # fmt: skip
+    max_calls = models.PositiveIntegerField(
+        _("calls at once"), null=True, blank=True, help_text=_("Empty: as many as the switch itself allows.")
+    )
+    max_rate = models.PositiveIntegerField(
+        _("new calls per second"), null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text=_("Empty: as many as the switch itself allows."),
+    )  # fmt: skip
+    rate = models.FloatField(null=True, editable=False)
+    """New calls per second that it is given since it refused some; empty: no pace is kept."""
+    listener = models.CharField(max_length=120, blank=True, default="", editable=False)
+    """Which process hears it."""
+    version = models.CharField(max_length=120, blank=True, default="", editable=False)
+    sessions = models.PositiveIntegerField(null=True, editable=False)
+    """Legs on it, ours and others', as its last heartbeat said; likewise the three below."""
+    sessions_per_second = models.PositiveIntegerField(null=True, editable=False)
+    sessions_allowed = models.PositiveIntegerField(null=True, editable=False)
+    rate_allowed = models.PositiveIntegerField(null=True, editable=False)
+    """Legs per second that the switch itself allows."""
     connected = models.BooleanField(default=False, editable=False)
     core_uuid = models.UUIDField(null=True, editable=False)
     connected_at = models.DateTimeField(null=True, editable=False)
@@ -100,6 +125,8 @@ class Attempt(models.Model):
     operator_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     subscriber_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
     job_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    operator_job_uuid = models.UUIDField(unique=True, null=True)
+    """Subscriber first: the job that rings ``operator``; those of earlier operators are in ``tries``."""
     core_uuid = models.UUIDField(null=True)
     """The run of the switch that it was sent to."""
 
@@ -109,6 +136,10 @@ class Attempt(models.Model):
     """Since when the subscriber could have been called."""
     reserved_at = models.DateTimeField()
     sending_at = models.DateTimeField(null=True)
+    operator_sending_at = models.DateTimeField(null=True)
+    """Subscriber first: when the order to ring ``operator`` was given."""
+    seeking_since = models.DateTimeField(null=True)
+    """Subscriber first: since when he waits without an operator; ``operator`` is then the last one who failed."""
     operator_ringing_at = models.DateTimeField(null=True)
     operator_answered_at = models.DateTimeField(null=True)
     subscriber_created_at = models.DateTimeField(null=True)
@@ -133,6 +164,8 @@ class Attempt(models.Model):
     """When the calendar closes next on the subscriber's wall clock, as known at the claim; empty: it never does."""
     expire_then = models.DateTimeField(null=True)
     operator_timeout = models.PositiveIntegerField()
+    answer_window = models.PositiveSmallIntegerField(null=True)
+    """Subscriber first: seconds from his answer in which an operator must take the call."""
     subscriber_timeout = models.PositiveIntegerField()
     variables = models.JSONField(default=dict)
     variables_left_out = models.JSONField(default=list)
@@ -154,6 +187,8 @@ class Attempt(models.Model):
     result = models.JSONField(null=True)
     result_at = models.DateTimeField(null=True)
     comment = models.TextField(blank=True, default="")
+    recording = models.CharField(max_length=300, blank=True, default="")
+    """Where the switch was told to keep the conversation, below its folder of recordings."""
 
     objects = AttemptQuerySet.as_manager()
 
@@ -162,7 +197,9 @@ class Attempt(models.Model):
         constraints: ClassVar = [
             # One live attempt per operator, per subscriber, and per number across all campaigns.
             models.UniqueConstraint(
-                fields=["operator"], condition=Q(ended_at__isnull=True), name="attempt_live_operator_once"
+                fields=["operator"],
+                condition=Q(ended_at__isnull=True, seeking_since__isnull=True),
+                name="attempt_live_operator_once",
             ),
             models.UniqueConstraint(
                 fields=["member"], condition=Q(ended_at__isnull=True), name="attempt_live_member_once"
@@ -197,6 +234,13 @@ class Attempt(models.Model):
                 name="attempt_result_deadline",
             ),
             models.Index(fields=["campaign", "-id"], name="attempt_by_campaign"),
+            # the rate of abandonment
+            models.Index(
+                fields=["campaign", "subscriber_answered_at"],
+                include=["outcome"],
+                condition=Q(subscriber_answered_at__isnull=False),
+                name="attempt_answered",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -222,6 +266,51 @@ class Attempt(models.Model):
             (self.sending_at, "sent"),
         ]
         return next((word for instant, word in stages if instant), "reserved")
+
+
+class OperatorTry(models.Model):
+    """Subscriber first: an operator who was rung for an answered subscriber and did not take the call."""
+
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="tries")
+    operator = models.ForeignKey("agents.Operator", models.PROTECT, related_name="tries")
+    uuid = models.UUIDField(unique=True)
+    """Of his leg."""
+    job_uuid = models.UUIDField(unique=True, null=True)
+    sending_at = models.DateTimeField(null=True)
+    ringing_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    cause = models.CharField(max_length=64)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.operator}: {self.cause}"
+
+
+class CallRecord(models.Model):
+    """What the switch itself wrote of a leg, once it was over: it audits the ledger."""
+
+    uuid = models.UUIDField(unique=True)
+    """Of the leg; a record that is sent again is known by it."""
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="call_records")
+    role = models.CharField(max_length=10)
+    """operator or subscriber."""
+    core_uuid = models.UUIDField(null=True)
+    received_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    bridged_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    cause = models.CharField(max_length=64)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["received_at"], name="call_record_received")]
+
+    def __str__(self) -> str:
+        return f"{self.uuid}: {self.cause}"
 
 
 class ResultReport(models.Model):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchQuery, SearchVector
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Reverse
@@ -103,6 +104,11 @@ class Member(models.Model):
         _("expire"), null=True, blank=True, help_text=_("Not processed before this: no more calls, MEMBER_EXPIRED.")
     )
     variables = VariablesField(_("variables"), blank=True, default=dict)
+    caller_id = models.CharField(
+        _("caller id"), max_length=32, blank=True, default="",
+        validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))],
+        help_text=_("The number that this subscriber sees; goes before the route's and the campaign's."),
+    )  # fmt: skip
     external_id = models.CharField(_("external id"), max_length=100, null=True, blank=True)
     created_at = models.DateTimeField(_("added"), editable=False)
 
