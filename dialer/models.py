@@ -136,6 +136,8 @@ class Attempt(models.Model):
     """Since when the subscriber could have been called."""
     reserved_at = models.DateTimeField()
     sending_at = models.DateTimeField(null=True)
+    operator_reserved_at = models.DateTimeField(null=True)
+    """Subscriber first: since when it holds ``operator``, if not from the beginning."""
     operator_sending_at = models.DateTimeField(null=True)
     """Subscriber first: when the order to ring ``operator`` was given."""
     seeking_since = models.DateTimeField(null=True)
@@ -276,6 +278,10 @@ class OperatorTry(models.Model):
     uuid = models.UUIDField(unique=True)
     """Of his leg."""
     job_uuid = models.UUIDField(unique=True, null=True)
+    gateway = models.ForeignKey("campaigns.Gateway", models.PROTECT, null=True, related_name="+", db_index=False)
+    """Whose line the leg of an outside operator took, and its capacity then."""
+    capacity_then = models.PositiveIntegerField(null=True)
+    reserved_at = models.DateTimeField()
     sending_at = models.DateTimeField(null=True)
     ringing_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
