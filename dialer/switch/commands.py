@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -28,14 +28,21 @@ CALL_TIMEOUT = "call_timeout"
 """A variable of ours that routes may carry too: there it is the ringing time, which the plan holds already."""
 OURS = frozenset(
     {"origination_uuid", "originate_timeout", "leg_timeout", "ignore_early_media",
-     "origination_caller_id_number", "origination_caller_id_name"}
+     "origination_caller_id_number", "origination_caller_id_name", "transfer_ringback", "instant_ringback",
+     "intercept_unbridged_only", "bridge_pre_execute_aleg_app", "bridge_pre_execute_aleg_data", "record_stereo"}
 )  # fmt: skip
-"""Variables that make the call what it is: nobody's list sets them, allowed or not."""
+"""Variables that make the call what it is, in lower case: nobody's list sets them, allowed or not."""
+RINGBACK = "%(1000,4000,425)"
+"""The ringing tone of most of Europe, in the switch's language of tones."""
+MUSIC = "local_stream://moh"
+"""The stream that a FreeSWITCH calls its music on hold."""
 
 _DIAL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*/[A-Za-z0-9_./@:+*#;=%-]{1,400}")
 _CALLER_ID = re.compile(r"\+?[A-Za-z0-9*#._-]{0,64}")
 _NUMBER = re.compile(r"\+?[0-9*#]{1,40}")
 _GATEWAY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FILE = re.compile(r"(?!.*\.\.)[A-Za-z0-9_/][A-Za-z0-9_./-]{0,299}")
+"""A file of the switch: no URL, no way upwards, nothing that a parser reads."""
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _EVERYWHERE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@:+;#*!?%- ")
 """The ASCII characters that have no meaning anywhere in an originate string; a space wants quotes around its value."""
@@ -63,6 +70,17 @@ class CallPlan:
     allowed: Collection[str] = ()
     connect_order: str = "operator_first"
     """Or ``subscriber_first``."""
+    operator_job_uuid: UUID | None = None
+    """The job of ``ring_operator``; ``job_uuid`` is that of the leg that the attempt began with."""
+    answer_window: int = 10
+    """Subscriber first: seconds that he waits for an operator, from his answer; at least 2."""
+    waiting_sound: str = "ringback"
+    """What the one who waits hears: ``ringback``, ``music`` or ``silence``."""
+    message: str = ""
+    """Subscriber first: the sound file of the switch that he hears when nobody has come for him."""
+    record_to: str = ""
+    """The file in which the switch keeps the conversation, as WAV or what its ending says; a path that does not begin
+    with ``/`` is below the switch's folder of recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +122,83 @@ def operator_first(plan: CallPlan) -> Originate:
     after 60 s, so ``call_timeout`` tells it to outlast that.
     """
     ours = {"originate_timeout": _seconds(plan.operator_timeout, "operator_timeout") + 1,
-            CALL_TIMEOUT: _seconds(plan.subscriber_timeout, "subscriber_timeout") + 2}  # fmt: skip
+            CALL_TIMEOUT: _seconds(plan.subscriber_timeout, "subscriber_timeout") + 2,
+            **_while_ringing(plan), **_recording(plan)}  # fmt: skip
     variables = _sorted(plan)
     operator = _leg_variables(plan, "operator", ours, variables)
     subscriber = _leg_variables(plan, "subscriber", {"leg_timeout": plan.subscriber_timeout}, variables)
-    application = f"bridge([{subscriber}]{_checked(_DIAL, plan.subscriber_dial, 'subscriber_dial')})"
-    return _originate(plan, operator, plan.operator_dial, "operator_dial", application, variables)
+    application = f"&bridge([{subscriber}]{_checked(_DIAL, plan.subscriber_dial, 'subscriber_dial')})"
+    legs = (plan.operator_uuid, plan.subscriber_uuid)
+    return _originate(plan.job_uuid, operator, plan.operator_dial, "operator_dial", application, legs, variables)
 
 
 def subscriber_first(plan: CallPlan) -> Originate:
-    """Dial the subscriber; when he answers, he waits until ``ring_operator`` brings someone."""
+    """Dial the subscriber; when he answers, he waits until ``ring_operator`` brings someone.
+
+    The switch itself ends the wait: after ``answer_window`` he hears the message, if any, and is hung up.
+    """
     variables = _sorted(plan)
     ours = {"originate_timeout": _seconds(plan.subscriber_timeout, "subscriber_timeout") + 1}
     subscriber = _leg_variables(plan, "subscriber", ours, variables)
-    return _originate(plan, subscriber, plan.subscriber_dial, "subscriber_dial", "park()", variables)
+    application = f"'m:^:{'^'.join(_waiting(plan))}' inline"
+    legs = (plan.subscriber_uuid,)
+    return _originate(plan.job_uuid, subscriber, plan.subscriber_dial, "subscriber_dial", application, legs, variables)
 
 
 def ring_operator(plan: CallPlan) -> Originate:
-    """Ring an operator for a subscriber who waits; when he answers, take the subscriber to him."""
+    """Ring an operator for a subscriber who waits; when he answers, take the subscriber to him.
+
+    Its job is ``operator_job_uuid``. When the subscriber has gone, or talks to another, the operator's leg ends at
+    once with NORMAL_CLEARING.
+    """
     variables = _sorted(plan)
-    ours = {"originate_timeout": _seconds(plan.operator_timeout, "operator_timeout") + 1}
+    ours = {"originate_timeout": _seconds(plan.operator_timeout, "operator_timeout") + 1,
+            "intercept_unbridged_only": "true", **_recording(plan)}  # fmt: skip
     operator = _leg_variables(plan, "operator", ours, variables)
-    return _originate(
-        plan,
-        operator,
-        plan.operator_dial,
-        "operator_dial",
-        f"intercept({_uuid(plan.subscriber_uuid, 'subscriber_uuid')})",
-        variables,
-    )
+    job = _uuid(plan.operator_job_uuid, "operator_job_uuid")
+    application = f"&intercept({_uuid(plan.subscriber_uuid, 'subscriber_uuid')})"
+    return _originate(job, operator, plan.operator_dial, "operator_dial", application, (plan.operator_uuid,), variables)
+
+
+def _while_ringing(plan: CallPlan) -> dict[str, str]:
+    """Return what lets an operator hear something while the subscriber is called, from the first moment on."""
+    sound = {"ringback": RINGBACK, "music": MUSIC, "silence": ""}.get(plan.waiting_sound)
+    if sound is None:
+        raise ValueError(f"waiting_sound: “{plan.waiting_sound[:80]}” is none of ringback, music, silence.")
+    return {"transfer_ringback": sound.replace(",", "\\,"), "instant_ringback": "true"} if sound else {}
+
+
+def _recording(plan: CallPlan) -> dict[str, str]:
+    """Return what lets the operator's leg begin a recording when it is bridged, whoever is still there to say so."""
+    if not plan.record_to:
+        return {}
+    path = _checked(_FILE, plan.record_to, "record_to")
+    return {
+        "bridge_pre_execute_aleg_app": "record_session",
+        "bridge_pre_execute_aleg_data": path if path.startswith("/") else f"$${{recordings_dir}}/{path}",
+        "RECORD_STEREO": "true",
+    }
+
+
+def _waiting(plan: CallPlan) -> list[str]:
+    """Return the applications of a subscriber who waits, as ``name:argument``.
+
+    Music that the switch does not have gives way to the ringing tone: an empty wait would hang up at once. A key that
+    he presses must not end it.
+    """
+    seconds = _seconds(plan.answer_window, "answer_window", least=2)  # playback_timeout_sec knows no 1
+    tone = f"tone_stream://{RINGBACK};loops=-1"
+    match plan.waiting_sound:
+        case "silence":
+            wait = [f"sleep:{seconds * 1000}"]
+        case "ringback" | "music" as sound:
+            heard = tone if sound == "ringback" else f"{MUSIC}!{tone}"
+            wait = ["set:playback_delimiter=!", f"set:playback_timeout_sec={seconds}", f"playback:{heard}"]
+        case other:
+            raise ValueError(f"waiting_sound: “{other[:80]}” is none of ringback, music, silence.")
+    message = _checked(_FILE, plan.message, "message") if plan.message else ""
+    last = ["unset:playback_timeout_sec", f"playback:{message}"] if message else []
+    return ["set:playback_terminators=none", *wait, *last, "hangup:NORMAL_CLEARING"]
 
 
 def sort_variables(variables: Mapping[str, Any], allowed: Collection[str] = ()) -> SortedVariables:
@@ -192,7 +258,7 @@ def _sorted(plan: CallPlan) -> SortedVariables:
     return sort_variables(plan.variables, plan.allowed)
 
 
-def _leg_variables(plan: CallPlan, role: str, timers: Mapping[str, int], variables: SortedVariables) -> str:
+def _leg_variables(plan: CallPlan, role: str, ours: Mapping[str, object], variables: SortedVariables) -> str:
     """Write the variables of one leg."""
     if role == "operator":
         leg, number, name = plan.operator_uuid, plan.operator_caller_id, plan.operator_caller_name
@@ -201,7 +267,7 @@ def _leg_variables(plan: CallPlan, role: str, timers: Mapping[str, int], variabl
     number = _checked(_CALLER_ID, number, "caller_id" if role == "subscriber" else "operator_caller_id") or NO_CALLER_ID
     pairs: dict[str, object] = {
         "origination_uuid": _uuid(leg, f"{role}_uuid"),
-        **timers,
+        **ours,
         "ignore_early_media": "true",
         "origination_caller_id_number": number,
         "origination_caller_id_name": display_name(name) or number,
@@ -214,14 +280,19 @@ def _leg_variables(plan: CallPlan, role: str, timers: Mapping[str, int], variabl
 
 
 def _originate(
-    plan: CallPlan, variables: str, dial: str, dial_name: str, application: str, sorted_: SortedVariables
+    job: UUID,
+    variables: str,
+    dial: str,
+    dial_name: str,
+    application: str,
+    legs: Iterable[UUID],
+    said: SortedVariables,
 ) -> Originate:
-    command = f"originate {{{variables}}}{_checked(_DIAL, dial, dial_name)} &{application}"
+    command = f"originate {{{variables}}}{_checked(_DIAL, dial, dial_name)} {application}"
     if len(command.encode()) > MAX_COMMAND:
         raise ValueError(f"variables: together they are too long for one call ({MAX_COMMAND} bytes).")
-    legs = (plan.operator_uuid, plan.subscriber_uuid)
-    setvars = {leg: [set_variable(leg, name, text) for name, text in sorted_.by_setvar.items()] for leg in legs}
-    return Originate(command, plan.job_uuid, setvars, sorted_.left_out)
+    setvars = {leg: [set_variable(leg, name, text) for name, text in said.by_setvar.items()] for leg in legs}
+    return Originate(command, job, setvars, said.left_out)
 
 
 def display_name(text: str) -> str:
@@ -269,15 +340,15 @@ def _checked(pattern: re.Pattern[str], text: str, name: str) -> str:
     return text
 
 
-def _uuid(value: UUID, name: str) -> UUID:
+def _uuid(value: UUID | None, name: str) -> UUID:
     if not isinstance(value, UUID):
         raise ValueError(f"{name}: “{str(value)[:80]}” is not a UUID.")
     return value
 
 
-def _seconds(value: int, name: str) -> int:
-    if not 1 <= int(value) <= 3600:
-        raise ValueError(f"{name}: {value} is not from 1 to 3600 seconds.")
+def _seconds(value: int, name: str, least: int = 1) -> int:
+    if not least <= int(value) <= 3600:
+        raise ValueError(f"{name}: {value} is not from {least} to 3600 seconds.")
     return int(value)
 
 

@@ -24,6 +24,8 @@ class Parsed:
     application: str
     argument: str
     second: list[Leg] = field(default_factory=list)
+    inline: list[tuple[str, str]] = field(default_factory=list)
+    """The applications of the ``inline`` dialplan, with their arguments."""
 
 
 def cleanup(text: str, delimiter: str) -> str:
@@ -151,6 +153,8 @@ def originate(command: str) -> Parsed:
     if not 2 <= len(arguments) <= 7:
         raise ValueError("-USAGE")
     first, extension = arguments[:2]
+    if arguments[2:3] == ["inline"]:
+        return Parsed(legs(first), "", "", inline=inline(extension))
     assert extension.startswith("&")
     application, _, argument = extension[1:].split(")")[0].partition("(")
     parsed = Parsed(legs(first), application, argument)
@@ -158,6 +162,15 @@ def originate(command: str) -> Parsed:
         assert "${" not in argument, "the switch would expand it"
         parsed.second = legs(argument)
     return parsed
+
+
+def inline(text: str) -> list[tuple[str, str]]:
+    """Follow inline_dialplan_hunt: applications and their arguments, ``m:X:`` naming another separator than a comma."""
+    delimiter = ","
+    if text.startswith("m:") and text[3:4] == ":":
+        delimiter, text = text[2], text[4:]
+    found = (item.partition(":") for item in separate(text, delimiter, 128))
+    return [(name.lstrip(" "), rest) for name, _, rest in found]
 
 
 def setvar(command: str) -> tuple[str, str, str]:

@@ -72,7 +72,8 @@ def test_operator_first_rings_him_and_bridges_the_subscriber() -> None:
     made = commands.originate(plan(operator_caller_name="Ivan Petrov"))
     packed = commands.pack_variables({})
     assert made.command == (
-        f"originate {{origination_uuid={OPERATOR},originate_timeout=16,call_timeout=62,ignore_early_media=true,"
+        f"originate {{origination_uuid={OPERATOR},originate_timeout=16,call_timeout=62,"
+        "transfer_ringback=%(1000\\,4000\\,425),instant_ringback=true,ignore_early_media=true,"
         "origination_caller_id_number=380441234567,origination_caller_id_name='Ivan Petrov',"
         f"dialer_attempt=4711,dialer_leg=operator,dialer_variables={packed}}}user/1001 "
         f"&bridge([origination_uuid={SUBSCRIBER},leg_timeout=60,ignore_early_media=true,"
@@ -83,11 +84,22 @@ def test_operator_first_rings_him_and_bridges_the_subscriber() -> None:
 
 
 def test_subscriber_first_parks_him_until_an_operator_takes_him() -> None:
-    first = parser.originate(commands.originate(plan(connect_order="subscriber_first")).command)
+    first = parser.originate(commands.originate(plan(connect_order="subscriber_first", message="sorry.wav")).command)
     (leg,) = first.first
-    assert (first.application, leg.endpoint) == ("park", "sofia/gateway/trunk/380441234567")
+    assert leg.endpoint == "sofia/gateway/trunk/380441234567"
     assert own(leg)["originate_timeout"] == "61"
-    then = parser.originate(commands.ring_operator(plan()).command)
+    assert first.inline == [
+        ("set", "playback_terminators=none"),
+        ("set", "playback_delimiter=!"),
+        ("set", "playback_timeout_sec=10"),
+        ("playback", "tone_stream://%(1000,4000,425);loops=-1"),
+        ("unset", "playback_timeout_sec"),
+        ("playback", "sorry.wav"),
+        ("hangup", "NORMAL_CLEARING"),
+    ]
+    made = commands.ring_operator(plan(operator_job_uuid=JOB))
+    assert made.job_uuid == JOB
+    then = parser.originate(made.command)
     assert (then.application, then.argument, then.first[0].endpoint) == ("intercept", str(SUBSCRIBER), "user/1001")
     assert own(then.first[0])["dialer_leg"] == "operator"
 
@@ -204,7 +216,7 @@ def test_no_value_changes_the_variables_or_endpoints_of_a_call(variables: dict[s
     (operator,), (subscriber,) = parsed.first, parsed.second
     assert (operator.endpoint, subscriber.endpoint) == ("user/1001", "sofia/gateway/trunk/380441234567")
     sorted_ = commands.sort_variables(variables)
-    for leg, role, mine in ((operator, "operator", 9), (subscriber, "subscriber", 8)):
+    for leg, role, mine in ((operator, "operator", 11), (subscriber, "subscriber", 8)):
         said = own(leg)
         assert len(said) == mine + len(sorted_.inline)
         assert said.items() >= sorted_.inline.items()
