@@ -256,6 +256,19 @@ def complete(campaign_id: int, reason: str, left: int = 0) -> bool:
     return _move(campaign_id, CampaignState.COMPLETED, completion=reason, completion_left=left)
 
 
+@transaction.atomic
+def ring_operator_first(campaign_id: int, until: datetime | None) -> bool:
+    """Have a campaign ring the operator first for a while, or (``None``) in the order that was chosen for it again.
+
+    ``False`` when its row is locked: whoever asked asks again.
+    """
+    if not _lock_or_pass(campaign_id):
+        return False
+    Campaign.objects.filter(pk=campaign_id).update(operator_first_until=until)
+    verbs.wake()
+    return True
+
+
 def _lock(campaign_id: int) -> Campaign:
     """Read a campaign and lock its row. Raises ``Campaign.DoesNotExist``."""
     return Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)

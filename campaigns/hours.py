@@ -187,6 +187,12 @@ def instant(zone: str, wall_clock: datetime) -> datetime:
 
 
 @lru_cache(maxsize=8192)
+def next_midnight(zone: str, now: datetime) -> datetime:
+    """Return the instant (UTC) at which the next day of a zone begins."""
+    tomorrow = _local(zone, now).date() + timedelta(days=1)
+    return instant(zone, datetime.combine(tomorrow, time.min))
+
+
 def _intervals_on(hours: Hours, zone: str, day: date) -> Sequence[Interval]:
     """Return when it is open on a date of a zone's wall clock, as true instants, sorted."""
     ranges = hours.on(day)

@@ -283,7 +283,7 @@ class Campaign(models.Model):
         help_text=_("Operator first: nobody who answers ever waits."),
     )
     answer_window = models.PositiveSmallIntegerField(
-        _("answer window"), default=10, validators=[MinValueValidator(1), MaxValueValidator(60)],
+        _("answer window"), default=10, validators=[MinValueValidator(2), MaxValueValidator(60)],
         help_text=_("Subscriber first: seconds from his answer in which an operator must take the call."),
     )  # fmt: skip
     waiting_sound = models.CharField(
@@ -339,7 +339,7 @@ class Campaign(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(max_retries__gte=1), name="campaign_max_retries_positive"),
             models.CheckConstraint(condition=Q(originate_timeout__range=(1, 600)), name="campaign_originate_timeout"),
-            models.CheckConstraint(condition=Q(answer_window__range=(1, 60)), name="campaign_answer_window"),
+            models.CheckConstraint(condition=Q(answer_window__range=(2, 60)), name="campaign_answer_window"),
             models.CheckConstraint(condition=Q(connect_order__in=ConnectOrder.values), name="campaign_order_known"),
             models.CheckConstraint(condition=Q(abandonment_cap__range=(0, 100)), name="campaign_abandonment_cap"),
             models.CheckConstraint(condition=Q(state__in=CampaignState.values), name="campaign_state_known"),

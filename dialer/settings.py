@@ -229,6 +229,7 @@ CELERY_BEAT_SCHEDULE = {
     # Ticks that no worker took in time fall away, so they never pile up.
     "dispatch": {"task": "dialer.engine.tasks.dispatch", "schedule": 1.0, "options": {"expires": 1, "queue": "dial"}},
     "tidy": {"task": "dialer.engine.tasks.tidy", "schedule": 2.0, "options": {"expires": 2}},
+    "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
 }
 
 # Logs: events with keys, to the standard error output

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             field=models.PositiveSmallIntegerField(
                 default=10,
                 help_text="Subscriber first: seconds from his answer in which an operator must take the call.",
-                validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)],
+                validators=[django.core.validators.MinValueValidator(2), django.core.validators.MaxValueValidator(60)],
                 verbose_name="answer window",
             ),
         ),
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=models.Q(("answer_window__range", (1, 60))), name="campaign_answer_window"
+                condition=models.Q(("answer_window__range", (2, 60))), name="campaign_answer_window"
             ),
         ),
         migrations.AddConstraint(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Q
@@ -26,9 +26,9 @@ from campaigns import actions as campaigns
 from campaigns.fields import allowed_variables
 from campaigns.models import Campaign, ConnectOrder
 from dialer import clock, verbs
-from dialer.engine import dispatch, nodes, policy, results
+from dialer.engine import dispatch, nodes, plans, policy, results
 from dialer.errors import Refused
-from dialer.models import Attempt, KillReason, Node, Outcome, Repair, ResultState
+from dialer.models import Attempt, KillReason, Node, OperatorTry, Outcome, Repair, ResultState
 from dialer.switch import commands, events
 from members import actions as members
 from members.models import Communication, Member
@@ -54,6 +54,8 @@ LEFT_ALONE = timedelta(seconds=1)
 """How much later than the other a leg must end to have been left alone; two that end together differ by less."""
 
 
+Order: TypeAlias = str | commands.Originate
+"""A command on legs that exist, or one that begins a leg."""
 CallEvent: TypeAlias = (
     events.LegCreated
     | events.LegProgress
@@ -70,8 +72,9 @@ class Stage:
     """An attempt, locked, with its operator: enough for what does not end it."""
 
     attempt: Attempt
+    operator: Operator
     changed: set[str] = field(default_factory=set)
-    orders: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     """Commands for the switch, to be sent once the transaction has committed."""
 
     def set_once(self, name: str, value: Any) -> bool:
@@ -88,16 +91,25 @@ class Stage:
             self.attempt.save(update_fields=sorted(self.changed))
             self.changed.clear()
 
+    def set(self, **values: Any) -> None:
+        """Set fields of the attempt, whatever they hold."""
+        for name, value in values.items():
+            setattr(self.attempt, name, value)
+        self.changed |= set(values)
+
     @property
     def live(self) -> bool:
         return self.attempt.ended_at is None
+
+    @property
+    def subscriber_first(self) -> bool:
+        return self.attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST
 
 
 @dataclass(slots=True, kw_only=True)
 class Held(Stage):
     """An attempt and all the rows it holds, locked: what is needed to end it."""
 
-    operator: Operator
     member: Member
     numbers: list[Communication]
 
@@ -106,9 +118,8 @@ class Held(Stage):
 def _staged(attempt_id: int) -> Iterator[Stage]:
     """Lock an attempt and its operator, in a transaction. Two statements."""
     with transaction.atomic():
-        of_attempt = Attempt.objects.filter(pk=attempt_id).values("operator_id")
-        Operator.objects.select_for_update(no_key=True).values_list("pk").get(pk__in=of_attempt)
-        rows = Stage(Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id))
+        attempt, operator = _lock_with_operator(attempt_id)
+        rows = Stage(attempt, operator)
         yield rows
         rows.save()
 
@@ -125,22 +136,34 @@ def held(attempt_id: int) -> Iterator[Held | None]:
         member = Member.objects.select_for_update(no_key=True).get(pk=ids[1])
         numbers = list(Communication.objects.select_for_update(no_key=True).filter(member=member).order_by("pk"))
         attempt = Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id)
-        rows = Held(attempt, operator=operator, member=member, numbers=numbers)
+        if attempt.operator_id != operator.pk:
+            # A pass gave it another one meanwhile; he is its own, so nobody else wants his row for long.
+            operator = Operator.objects.select_for_update(no_key=True).get(pk=attempt.operator_id)
+        rows = Held(attempt, operator, member=member, numbers=numbers)
         yield rows
         rows.save()
+
+
+def _lock_with_operator(attempt_id: int) -> tuple[Attempt, Operator]:
+    of_attempt = Attempt.objects.filter(pk=attempt_id).values("operator_id")
+    operator = Operator.objects.select_for_update(no_key=True).get(pk__in=of_attempt)
+    attempt = Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id)
+    if attempt.operator_id != operator.pk:  # as in ``held``
+        operator = Operator.objects.select_for_update(no_key=True).get(pk=attempt.operator_id)
+    return attempt, operator
 
 
 # --- events -----------------------------------------------------------------------------------------------------
 
 
-def apply(event: CallEvent) -> list[str]:
+def apply(event: CallEvent) -> list[Order]:
     """Apply one event of a call; return the commands that the switch must get for it, to be sent by the caller.
 
     An event of no attempt of ours changes nothing.
     """
     attempt_id = _attempt_of(event)
     if attempt_id is None:
-        return []
+        return _of_an_earlier_try(event)
     if isinstance(event, events.LegHungUp) or (isinstance(event, events.JobDone) and not event.ok):
         with held(attempt_id) as rows:
             assert rows is not None  # attempts are never deleted
@@ -159,10 +182,21 @@ def apply(event: CallEvent) -> list[str]:
 
 def _attempt_of(event: CallEvent) -> int | None:
     if isinstance(event, events.JobDone):
-        found = Attempt.objects.filter(job_uuid=event.job_uuid)
+        found = Attempt.objects.filter(Q(job_uuid=event.job_uuid) | Q(operator_job_uuid=event.job_uuid))
     else:
         found = Attempt.objects.filter(Q(operator_uuid=event.leg) | Q(subscriber_uuid=event.leg))
     return found.values_list("pk", flat=True).first()
+
+
+def _of_an_earlier_try(event: CallEvent) -> list[Order]:
+    """Hang up a leg of an operator who was given up, if it comes all the same: another one takes the subscriber."""
+    if not isinstance(event, events.LegCreated | events.LegBridged):
+        return []
+    given_up = OperatorTry.objects.filter(uuid=event.leg).select_related("attempt").first()
+    if given_up is None:
+        return []
+    repair(given_up.attempt, "late_leg", f"The leg of an operator who was given up came at {event.at:%H:%M:%S.%f}.")
+    return [commands.hang_up(event.leg, "ORIGINATOR_CANCEL")]
 
 
 def _role(event: Any, rows: Stage) -> str:
@@ -187,8 +221,11 @@ def _(event: events.LegCreated, rows: Stage) -> None:
     if _role(event, rows) == "operator":
         rows.set_once("operator_ringing_at", event.at)
         agents.receiving(rows.attempt.operator_id, rows.attempt.pk, event.at)
+        if rows.subscriber_first and rows.attempt.subscriber_ended_at:
+            rows.orders.append(commands.hang_up(event.leg, "ORIGINATOR_CANCEL"))
     else:
-        _operator_answered(rows, event.at)
+        if not rows.subscriber_first:
+            _operator_answered(rows, event.at)
         rows.set_once("subscriber_created_at", event.at)
 
 
@@ -236,37 +273,62 @@ def _(event: events.LegUnbridged, rows: Stage) -> None:
 
 @_apply.register
 def _(event: events.JobDone, rows: Stage) -> None:
-    if rows.live:
+    if not rows.live:
+        return
+    if rows.subscriber_first and event.job_uuid == rows.attempt.job_uuid:
+        rows.set_once("subscriber_created_at", event.at)
+        rows.set_once("subscriber_answered_at", event.at)
+        # Not at CHANNEL_ANSWER: a leg that is taken over before its own job is done fails that job.
+        if (originate := _begin_ring(rows)) is not None:
+            rows.orders.append(originate)
+    else:
         _operator_answered(rows, event.at)
 
 
 def _job_failed(event: events.JobDone, rows: Held) -> None:
     # Where there was a channel its own end tells more, and has come or will come.
-    if rows.live and rows.attempt.operator_ringing_at is None:
-        rows.set_once("operator_cause", event.cause)
-        rows.set_once("operator_ended_at", event.at)
-        end(rows, refused=event.cause in REFUSALS)
+    if not rows.live:
+        return
+    if not rows.subscriber_first:
+        if rows.attempt.operator_ringing_at is None:
+            rows.set_once("operator_cause", event.cause)
+            rows.set_once("operator_ended_at", event.at)
+            end(rows, refused=event.cause in REFUSALS)
+    elif event.job_uuid == rows.attempt.operator_job_uuid:
+        if rows.attempt.operator_ringing_at is None:
+            _operator_gone(rows, event.cause, event.at, refused=event.cause in REFUSALS)
+    elif rows.attempt.subscriber_created_at is None:
+        rows.set_once("subscriber_cause", event.cause)
+        end(rows, refused=True)
 
 
 def _hung_up(event: events.LegHungUp, rows: Held) -> None:
     if not rows.live:
         _correct(event, rows)
         return
+    attempt = rows.attempt
     if event.bridged_at:
         _bridged(rows, event.bridged_at)
     if _role(event, rows) == "operator":
         if event.answered_at:
             _operator_answered(rows, event.answered_at)
         rows.set_once("operator_ringing_at", event.created_at or event.at)
+        if rows.subscriber_first and not attempt.bridged_at:
+            _operator_gone(rows, event.cause, event.at)
+            return
         rows.set_once("operator_cause", event.cause)
         rows.set_once("operator_ended_at", event.at)
-        _subscriber_from_operators_end(event, rows)
+        if not rows.subscriber_first:
+            _subscriber_from_operators_end(event, rows)
     else:
         rows.set_once("subscriber_created_at", event.created_at or event.at)
         rows.set_once("subscriber_answered_at", event.answered_at)
         rows.set_once("subscriber_cause", event.cause)
         rows.set_once("subscriber_ended_at", event.at)
-    if rows.attempt.bridged_at:
+        if rows.subscriber_first and attempt.operator_sending_at and not attempt.operator_ended_at:
+            # Bridged, he goes by himself; ringing, he would ring on for nobody.
+            rows.orders += [] if attempt.bridged_at else [commands.hang_up(attempt.operator_uuid, "ORIGINATOR_CANCEL")]
+    if attempt.bridged_at:
         rows.set_once("talk_ended_at", event.at)
     end_if_over(rows)
 
@@ -313,12 +375,104 @@ def repair(attempt: Attempt | None, kind: str, detail: str, node: Node | None = 
     log.warning("Repair %s: %s", kind, detail, extra={"attempt": attempt.pk if attempt else None})
 
 
+# --- subscriber first -------------------------------------------------------------------------------------------
+
+
+def begin_ring(attempt_id: int) -> commands.Originate | None:
+    """Note that the operator of an answered subscriber is rung now; return the command, to be sent once.
+
+    ``None`` when there is nobody to ring for: the attempt or the subscriber's leg has ended, or he is rung already.
+    """
+    with _staged(attempt_id) as rows:
+        return _begin_ring(rows)
+
+
+def _begin_ring(rows: Stage) -> commands.Originate | None:
+    attempt, now = rows.attempt, clock.now()
+    if not rows.live or attempt.kill_reason or attempt.operator_sending_at or attempt.seeking_since:
+        return None
+    if attempt.subscriber_answered_at is None or attempt.subscriber_ended_at:
+        return None
+    left = policy.seconds_left(attempt.subscriber_answered_at, attempt.answer_window or 0, now)
+    if left < 1:
+        _seek(rows, "ALLOTTED_TIMEOUT", now, by_others=True)
+        return None
+    rows.set_once("operator_job_uuid", uuid4())
+    rows.set(operator_sending_at=now, operator_timeout=min(attempt.operator_timeout, left))
+    try:
+        return plans.ring(attempt)
+    except ValueError as error:
+        log.error("The operator of attempt %s cannot be rung: %s", attempt.pk, error, extra={"attempt": attempt.pk})
+        _seek(rows, "NOT_SAYABLE", now, by_others=True)
+        return None
+
+
+def ring_failed(attempt_id: int, job_uuid: UUID, cause: str) -> None:
+    """Give up an operator whose ringing never began, or of whose leg nothing is known; the next one is sought."""
+    with held(attempt_id) as rows:
+        if rows is not None and rows.live and rows.attempt.operator_job_uuid == job_uuid:
+            _operator_gone(rows, cause, clock.now(), refused=cause in REFUSALS, by_others=True)
+
+
+def _operator_gone(rows: Held, cause: str, at: datetime, *, refused: bool = False, by_others: bool = False) -> None:
+    """An operator who was rung for an answered subscriber did not take him: the next one, while he is there."""
+    attempt = rows.attempt
+    if refused:
+        gateway_id, now = attempt.operator_gateway_id, clock.now()
+        transaction.on_commit(lambda: _block(attempt.node, gateway_id, cause, now), robust=True)
+    if attempt.subscriber_ended_at is None and not attempt.kill_reason:
+        _seek(rows, cause, at, by_others=by_others or refused)
+        return
+    rows.set_once("operator_cause", cause)
+    rows.set_once("operator_ended_at", at)
+    end_if_over(rows)
+
+
+def _seek(rows: Stage, cause: str, at: datetime, *, by_others: bool) -> None:
+    """Let the operator go; until the answer window is over the next pass brings another one."""
+    attempt = rows.attempt
+    OperatorTry.objects.create(
+        attempt=attempt,
+        operator_id=attempt.operator_id,
+        uuid=attempt.operator_uuid,
+        job_uuid=attempt.operator_job_uuid,
+        gateway_id=attempt.operator_gateway_id,
+        capacity_then=attempt.operator_capacity_then,
+        reserved_at=attempt.operator_reserved_at or attempt.reserved_at,
+        sending_at=attempt.operator_sending_at,
+        ringing_at=attempt.operator_ringing_at,
+        answered_at=attempt.operator_answered_at,
+        ended_at=at,
+        cause=cause[:64],
+    )
+    attempt.operator_cause, attempt.operator_ended_at = cause[:64], at
+    _release_operator(rows, hold_until=None, ended_by_others=by_others, now=clock.now())
+    rows.set(
+        seeking_since=at,
+        operator_uuid=uuid4(),
+        operator_job_uuid=None,
+        operator_gateway_id=None,
+        operator_capacity_then=None,
+        operator_reserved_at=None,
+        operator_sending_at=None,
+        operator_ringing_at=None,
+        operator_answered_at=None,
+        operator_ended_at=None,
+        operator_cause="",
+    )
+    verbs.wake()
+
+
 # --- ends -------------------------------------------------------------------------------------------------------
 
 
 def end_if_over(rows: Held) -> bool:
     """End the attempt when both its legs are known to have ended or never to have been."""
     attempt = rows.attempt
+    if rows.subscriber_first:
+        rung = attempt.operator_sending_at is not None
+        over = attempt.subscriber_ended_at is not None and (not rung or attempt.operator_ended_at is not None)
+        return over and end(rows, lost=attempt.subscriber_cause == "SYSTEM_SHUTDOWN")
     if attempt.operator_ended_at is None:
         return False
     if attempt.subscriber_created_at is not None and attempt.subscriber_ended_at is None:
@@ -352,8 +506,13 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
     attempt.counted = decision.counted
     attempt.ended_at = ended_at
     rows.changed |= {"cause", "outcome", "counted", "ended_at", "result_state", "result_deadline"}
+    if not attempt.bridged_at:
+        rows.set(recording="")
     rows.save()
-    _release_operator(rows, campaign, awaits=awaits and not stored, ended_by_others=refused or lost, now=now)
+    if attempt.seeking_since is None:  # else he was let go before
+        waits = awaits and not stored and campaign.wrap_up_until_result
+        hold_until = attempt.result_deadline if waits else None
+        _release_operator(rows, hold_until=hold_until, ended_by_others=refused or lost, now=now)
     members.let_go(
         member.pk,
         attempt.pk,
@@ -370,6 +529,8 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
     )
     if awaits and stored:
         results.apply_stored(rows, campaign)
+    if attempt.outcome == Outcome.ABANDONED:
+        verbs.send("dialer.engine.tasks.mind_abandonment")
     # After commit: gateways are locked before operators everywhere.
     if refused:
         transaction.on_commit(lambda: _block_the_culprit(attempt, now), robust=True)
@@ -413,6 +574,8 @@ def _operator_left(attempt: Attempt) -> bool:
 
     The subscriber's then ends with it, or is hung up once it was left alone.
     """
+    if attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST:
+        return False
     if attempt.operator_answered_at is None or attempt.bridged_at or attempt.kill_reason != KillReason.NONE:
         return False
     if attempt.subscriber_cause == "ORIGINATOR_CANCEL":
@@ -448,7 +611,7 @@ def rules_of(campaign: Campaign) -> policy.Rules:
     )
 
 
-def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_others: bool, now: datetime) -> None:
+def _release_operator(rows: Stage, *, hold_until: datetime | None, ended_by_others: bool, now: datetime) -> None:
     attempt, operator = rows.attempt, rows.operator
     at = attempt.operator_ended_at or attempt.ended_at or now
     decision = policy.decide_operator(
@@ -466,7 +629,7 @@ def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_
             left=_operator_left(attempt),
             registers=not operator.contact,
             ended_by_others=ended_by_others or attempt.kill_reason != KillReason.NONE or attempt.sending_at is None,
-            hold_until=attempt.result_deadline if awaits and campaign.wrap_up_until_result else None,
+            hold_until=hold_until,
         )
     )
     agents.release(
@@ -488,13 +651,17 @@ def _release_operator(rows: Held, campaign: Campaign, *, awaits: bool, ended_by_
 
 
 def _block_the_culprit(attempt: Attempt, now: datetime) -> None:
-    reason = attempt.operator_cause or "refused"
-    # Until he answers it is his own leg that was refused; only an outside operator's takes a gateway.
-    gateway_id = attempt.gateway_id if attempt.operator_answered_at else attempt.operator_gateway_id
+    reason = attempt.operator_cause or attempt.subscriber_cause or "refused"
+    # Until he answers it is the operator's own leg that was refused; only an outside operator's takes a gateway.
+    dialled = attempt.operator_answered_at or attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST
+    _block(attempt.node, attempt.gateway_id if dialled else attempt.operator_gateway_id, reason, now)
+
+
+def _block(node: Node | None, gateway_id: int | None, reason: str, now: datetime) -> None:
     if reason in GATEWAY_REFUSALS and gateway_id is not None:
         campaigns.block_gateway(gateway_id, reason, now)
-    elif attempt.node is not None:
-        nodes.block(attempt.node, reason, now)
+    elif node is not None:
+        nodes.block(node, reason, now)
 
 
 def _unblock(attempt: Attempt) -> None:
@@ -534,7 +701,8 @@ def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
         ended = max(filter(None, known), default=clock.now())
         if attempt.bridged_at:
             rows.set_once("talk_ended_at", attempt.subscriber_ended_at or attempt.operator_ended_at or ended)
-        rows.set_once("operator_ended_at", ended)
+        if not rows.subscriber_first or attempt.operator_sending_at:
+            rows.set_once("operator_ended_at", ended)
         if attempt.subscriber_created_at:
             rows.set_once("subscriber_ended_at", ended)
         repair(
@@ -548,7 +716,7 @@ def not_sent(attempt_id: int, reason: str, *, refused: bool) -> bool:
     with held(attempt_id) as rows:
         if rows is None or not rows.live:
             return False
-        rows.set_once("operator_cause", reason[:64])
+        rows.set_once("subscriber_cause" if rows.subscriber_first else "operator_cause", reason[:64])
         return end(rows, refused=refused, lost=not refused)
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from django.db import connection, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
@@ -22,9 +24,10 @@ from agents import actions as agents
 from agents.models import Operator, Tier
 from campaigns import actions as campaigns_actions
 from campaigns import hours
-from campaigns.models import ACTIVE_STATES, Calendar, Campaign, CampaignState, Completion, Gateway, Route
+from campaigns.models import ACTIVE_STATES, Calendar, Campaign, CampaignState, Completion, ConnectOrder, Gateway, Route
 from dialer import clock, verbs
 from dialer.engine import lanes, nodes, policy
+from dialer.engine.plans import recording_name
 from dialer.models import Attempt
 from members import actions as members
 from members.models import HELD_STATES, Member, MemberState
@@ -49,6 +52,8 @@ class PassReport:
 
     claimed: list[int] = field(default_factory=list)
     """Ids of the attempts it reserved."""
+    brought: list[int] = field(default_factory=list)
+    """Ids of the attempts whose answered subscriber waits, and for whom it reserved another operator."""
     full: bool = False
     """The batch was filled: there may be more to claim at once."""
 
@@ -158,18 +163,28 @@ def _claim(now: datetime) -> PassReport:
         # For share: no claim follows a committed STOP, and uploads go on meanwhile.
         cursor.execute("SELECT id FROM campaigns_campaign WHERE state = 'running' ORDER BY id FOR SHARE")
         ids = [row[0] for row in cursor.fetchall()]
-    if not ids:
+    waiting = list(
+        Attempt.objects.live()
+        .filter(seeking_since__isnull=False, subscriber_ended_at__isnull=True, kill_reason="")
+        .prefetch_related("tries")
+    )
+    served = {*ids, *(attempt.campaign_id for attempt in waiting)}
+    if not served:
         return PassReport()
-    operators = {o.pk: o for o in Operator.objects.free(now).filter(tiers__campaign__in=ids).distinct()}
+    operators = {o.pk: o for o in Operator.objects.free(now).filter(tiers__campaign__in=served).distinct()}
     if not operators:
         return PassReport()
-    room = _Room.read(ids, operators)
-    if not room.lines or not room.node_load:
-        return PassReport()
+    room = _Room.read(sorted(served), operators)
+    # Who has answered and waits comes before all who have not been called yet, in whatever state his campaign is.
+    brought = _bring_operators(room, waiting, now) if waiting else []
+    for campaign in served.difference(ids):
+        del room.campaigns[campaign]
+    if not room.lines or not room.node_load or not room.operators:
+        return PassReport(brought=brought)
     candidates, truncated = _candidates(room, now)
     matches = policy.allot(
         campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
-        operators=[_free_operator(operator) for operator in operators.values()],
+        operators=[_free_operator(operator) for operator in room.operators.values()],
         tiers=room.tiers,
         lines=room.lines,
         candidates={
@@ -179,8 +194,75 @@ def _claim(now: datetime) -> PassReport:
     )
     kept = _until_exhausted(matches, candidates, truncated)
     report = _reserve(room, kept, {r.member: r for found in candidates.values() for r in found}, now)
+    report.brought = brought
     report.full = len(matches) >= BATCH or len(kept) < len(matches)
     return report
+
+
+def _bring_operators(room: _Room, waiting: list[Attempt], now: datetime) -> list[int]:
+    """Reserve free operators for answered subscribers whose own failed; return the attempts. Four statements.
+
+    What they take is taken out of the room.
+    """
+    by_id = {attempt.pk: attempt for attempt in waiting}
+    pairs = policy.bring(
+        [
+            policy.Waiting(
+                attempt=attempt.pk,
+                campaign=attempt.campaign_id,
+                priority=room.campaigns[attempt.campaign_id].priority,
+                answered_at=attempt.subscriber_answered_at or attempt.reserved_at,
+                window=attempt.answer_window or 0,
+                tried={earlier.operator_id for earlier in attempt.tries.all()},
+            )
+            for attempt in waiting
+        ],
+        operators=[_free_operator(operator) for operator in room.operators.values()],
+        tiers=room.tiers,
+        strategies={campaign.pk: campaign.strategy for campaign in room.campaigns.values()},
+        lines=room.lines,
+        now=now,
+    )
+    if not pairs:
+        return []
+    sure_operators = _lock_operators(operator for _, operator in pairs)
+    still_waiting = set(
+        Attempt.objects.live()
+        .filter(pk__in=[attempt for attempt, _ in pairs], seeking_since__isnull=False, subscriber_ended_at__isnull=True)
+        .order_by("pk")
+        .select_for_update(no_key=True)
+        .values_list("pk", flat=True)
+    )
+    brought = []
+    for pk, operator_id in pairs:
+        if operator_id not in sure_operators or pk not in still_waiting:
+            continue
+        attempt, operator = by_id[pk], room.operators.pop(operator_id)
+        attempt.operator, attempt.operator_timeout = operator, operator.call_timeout
+        attempt.operator_reserved_at, attempt.seeking_since = now, None
+        if operator.contact and operator.gateway_id:
+            attempt.operator_gateway_id = operator.gateway_id
+            attempt.operator_capacity_then = room.capacities[operator.gateway_id]
+            room.take_line(operator.gateway_id)
+        brought.append(attempt)
+    Attempt.objects.bulk_update(
+        brought,
+        ["operator", "operator_timeout", "operator_reserved_at", "seeking_since", "operator_gateway",
+         "operator_capacity_then"],
+    )  # fmt: skip
+    agents.reserve([(attempt.operator_id, attempt.pk) for attempt in brought], now)
+    return [attempt.pk for attempt in brought]
+
+
+def _lock_operators(ids: Iterable[int]) -> set[int]:
+    """Lock those of these operators who wait, passing over what somebody else holds; return them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM agents_operator WHERE id = ANY(%s) AND state = 'waiting' AND current_attempt_id IS NULL"
+            " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            [list(ids)],
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 @dataclass(slots=True)
@@ -235,6 +317,21 @@ class _Room:
         lines = {pk: capacity - used[pk] for pk, capacity in capacities.items() if capacity > used[pk]}
         return cls(campaigns, served, _calendars(ids), operators, tiers, lines, capacities, live_of, node_load)
 
+    def take_line(self, gateway: int) -> None:
+        self.lines[gateway] -= 1
+        if not self.lines[gateway]:
+            del self.lines[gateway]
+
+    def connect_order(self, campaign_id: int, now: datetime) -> str:
+        """Return whose phone rings first. Where too many were abandoned it is the operator's, whatever was chosen."""
+        campaign = self.campaigns[campaign_id]
+        fallen_back = campaign.operator_first_until is not None and campaign.operator_first_until > now
+        return ConnectOrder.OPERATOR_FIRST if fallen_back else campaign.connect_order
+
+    def rings_before(self, campaign_id: int, call_timeout: int, now: datetime) -> int:
+        """Return for how many seconds an operator's phone may ring before the subscriber is dialled."""
+        return call_timeout if self.connect_order(campaign_id, now) == ConnectOrder.OPERATOR_FIRST else 0
+
     def lines_left(self, campaign: Campaign) -> int:
         return max(0, campaign.limit - self.live_of[campaign.pk])
 
@@ -256,7 +353,7 @@ class _Room:
         )
 
     def is_open(self, campaign_id: int, zones: str, seconds: int, now: datetime) -> bool:
-        """Tell whether these zones are open both now and ``seconds`` later: the operator's phone rings first."""
+        """Tell whether these zones are open both now and ``seconds`` later, when the subscriber is dialled at last."""
         key = campaign_id, zones, seconds
         if key not in self._open:
             calendar = self.calendars[self.campaigns[campaign_id].calendar_id]
@@ -276,8 +373,9 @@ def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set
     left out, so that nobody is called before a better one who was not read.
     """
     shortest = {
-        campaign: min(room.operators[place.operator].call_timeout for place in places)
-        for campaign, places in room.tiers.items()
+        campaign: room.rings_before(campaign, min(timeouts), now)
+        for campaign in room.campaigns
+        if (timeouts := [o.call_timeout for p in room.tiers[campaign] if (o := room.operators.get(p.operator))])
     }
     depths, short = _depths(
         room,
@@ -365,9 +463,10 @@ def _free_operator(operator: Operator) -> policy.FreeOperator:
 
 def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
     def suits(call_timeout: int) -> bool:
-        then = now + timedelta(seconds=call_timeout)
+        seconds = room.rings_before(ready.lane.campaign, call_timeout, now)
+        then = now + timedelta(seconds=seconds)
         return (ready.expire_at is None or ready.expire_at > then) and room.is_open(
-            ready.lane.campaign, ready.lane.zones, call_timeout, now
+            ready.lane.campaign, ready.lane.zones, seconds, now
         )
 
     return policy.Candidate(
@@ -383,13 +482,8 @@ def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready
     """Write what was decided: lock, insert, hold. Eight statements."""
     if not matches:
         return PassReport()
+    operators = _lock_operators(match.operator for match in matches)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM agents_operator WHERE id = ANY(%s) AND state = 'waiting' AND current_attempt_id IS NULL"
-            " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-            [[match.operator for match in matches]],
-        )
-        operators = {row[0] for row in cursor.fetchall()}
         cursor.execute(
             "SELECT id FROM members_member WHERE id = ANY(%s) AND state = 'ready'"
             " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
@@ -419,6 +513,8 @@ def _attempt(
     campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
     node = min(room.node_load, key=lambda pk: room.node_load[pk])
     room.node_load[node] += 1
+    connect_order = room.connect_order(campaign.pk, now)
+    subscriber_uuid = uuid4()
     free_since = [instant for instant in (operator.state_since, operator.ready_at) if instant]
     return Attempt(
         campaign=campaign,
@@ -430,7 +526,10 @@ def _attempt(
         route=route,
         node_id=node,
         digits=ready.digits,
-        connect_order=campaign.connect_order,
+        subscriber_uuid=subscriber_uuid,
+        recording=recording_name(campaign.pk, ready.digits, now, subscriber_uuid) if campaign.record else "",
+        connect_order=connect_order,
+        answer_window=campaign.answer_window if connect_order == ConnectOrder.SUBSCRIBER_FIRST else None,
         operator_free_at=max(free_since, default=None),
         member_due_at=ready.due_at,
         reserved_at=now,

@@ -10,16 +10,13 @@ from uuid import UUID
 
 from django.db import transaction
 
-from agents.models import Operator
 from campaigns.fields import allowed_variables
-from campaigns.models import Gateway, Route
 from dialer import clock
-from dialer.engine import calls
-from dialer.esl.client import Outcome
+from dialer.engine import calls, plans
+from dialer.esl.client import Outcome, Reply
 from dialer.esl.errors import EslError
 from dialer.models import Attempt
 from dialer.switch import commands
-from dialer.switch.commands import CallPlan
 from dialer.switch.nodes import SwitchNode, configured, placer
 
 log = logging.getLogger(__name__)
@@ -36,9 +33,7 @@ def place(attempt_ids: Sequence[int]) -> None:
     if not attempt_ids:
         return
     by_node: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in Attempt.objects.filter(pk__in=attempt_ids).select_related(
-        "node", "member", "communication", "campaign", "operator__gateway", "gateway", "route"
-    ):
+    for attempt in Attempt.objects.filter(pk__in=attempt_ids).select_related(*plans.NEEDS):
         by_node[attempt.node.name if attempt.node else ""].append(attempt)
     allowed = allowed_variables()
     switches = {switch.name: switch for switch in configured()}
@@ -54,7 +49,7 @@ def _place_on(switch: SwitchNode, attempts: list[Attempt], allowed: frozenset[st
     originates: dict[int, commands.Originate] = {}
     for attempt in attempts:
         try:
-            originates[attempt.pk] = commands.operator_first(_plan(attempt, allowed))
+            originates[attempt.pk] = commands.originate(plans.plan_of(attempt, allowed))
         except ValueError as error:
             log.error("Attempt %s cannot be put into words: %s", attempt.pk, error, extra={"attempt": attempt.pk})
             calls.not_sent(attempt.pk, "NOT_SAYABLE", refused=False)
@@ -97,38 +92,29 @@ def _mark_sending(originates: Mapping[int, commands.Originate], core: UUID) -> l
     return live
 
 
-def _plan(attempt: Attempt, allowed: frozenset[str]) -> CallPlan:
-    number = attempt.communication.dial if attempt.communication else attempt.digits
-    return CallPlan(
-        attempt_id=attempt.pk,
-        job_uuid=attempt.job_uuid,
-        operator_uuid=attempt.operator_uuid,
-        subscriber_uuid=attempt.subscriber_uuid,
-        operator_dial=_operator_dial(attempt.operator),
-        subscriber_dial=_through(attempt.gateway, _routed(number, attempt.route)),
-        operator_timeout=attempt.operator_timeout,
-        subscriber_timeout=attempt.subscriber_timeout,
-        operator_caller_id=number,
-        operator_caller_name=attempt.member.name,
-        caller_id=(attempt.route.caller_id if attempt.route else "") or attempt.campaign.caller_id,
-        variables=attempt.variables,
-        allowed=allowed,
-    )
+def ring(attempt_ids: Sequence[int]) -> None:
+    """Ring the operators that a pass has reserved for answered subscribers who wait, pipelined to each switch.
 
-
-def _operator_dial(operator: Operator) -> str:
-    if operator.contact and operator.gateway:
-        return _through(operator.gateway, operator.contact)
-    return commands.extension_dial(operator.extension)
-
-
-def _through(gateway: Gateway, number: str) -> str:
-    return commands.gateway_dial(gateway.dial_string, gateway.name, number)
-
-
-def _routed(number: str, route: Route | None) -> str:
-    """Strip and prepend, as the route says; a leading "+" is one of the characters stripped."""
-    return route.prepend + number[route.strip :] if route else number
+    What cannot be sent leaves the subscriber waiting for the next operator; nothing is sent again.
+    """
+    if not attempt_ids:
+        return
+    by_core: dict[tuple[str | None, UUID | None], list[int]] = defaultdict(list)
+    for pk, name, core in Attempt.objects.filter(pk__in=attempt_ids).values_list("pk", "node__name", "core_uuid"):
+        by_core[name, core].append(pk)
+    switches = {switch.name: switch for switch in configured()}
+    for (switch_name, core), pks in by_core.items():
+        originates = {pk: originate for pk in pks if (originate := calls.begin_ring(pk)) is not None}
+        switch = switches.get(switch_name or "")
+        if switch is not None:
+            replies = placer(switch).place(
+                list(originates.values()), core=core, not_after=time.monotonic() + SEND_WITHIN
+            )
+        else:
+            replies = [Reply(Outcome.NOT_SENT, "")] * len(originates)
+        for (pk, originate), reply in zip(originates.items(), replies, strict=True):
+            if reply.outcome in (Outcome.NOT_SENT, Outcome.REFUSED):
+                calls.ring_failed(pk, originate.job_uuid, reply.outcome.name)
 
 
 def kill(attempt_id: int) -> None:

@@ -11,9 +11,11 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db.models import Q
 
+from campaigns.models import ConnectOrder
 from dialer import clock
 from dialer.engine import calls
 from dialer.models import Attempt, Node
@@ -27,6 +29,8 @@ JUDGED_AFTER = timedelta(seconds=15)
 """Real time after sending before which an attempt without news is never judged."""
 ASK_AGAIN_AFTER = 2.0
 """Real seconds between the two answers that together mean that a leg is absent."""
+UNRUNG_AFTER = timedelta(seconds=3)
+"""Real time after which an operator whose phone should ring for an answered subscriber is looked for."""
 LONE_LEG = timedelta(seconds=5)
 """How long a leg may be left alone before it is hung up."""
 EVERY = 2.0
@@ -41,6 +45,8 @@ class Reconciler:
     line: Line
     missed: dict[int, float] = field(default_factory=dict)
     """Attempts whose legs were all absent once: when (monotonic seconds)."""
+    unrung: set[UUID] = field(default_factory=set)
+    """Legs of operators that were absent once, though they should ring for an answered subscriber."""
     last_step: float = 0.0
 
     def end_lost_cores(self) -> int:
@@ -67,6 +73,7 @@ class Reconciler:
             )
         )
         self._hang_up_lone_legs(now)
+        self._mind_unrung(now)
         present = self.line.existing(
             [leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)]
         )
@@ -80,6 +87,24 @@ class Reconciler:
             else:
                 missed[attempt.pk] = first
         self.missed = missed
+
+    def _mind_unrung(self, now: datetime) -> None:
+        """Ring for an answered subscriber whom the events forgot; give up an operator whose leg never came to be."""
+        overdue = now - UNRUNG_AFTER * clock.FACTOR
+        waiting = Attempt.objects.live().filter(
+            node=self.node, connect_order=ConnectOrder.SUBSCRIBER_FIRST, subscriber_answered_at__lt=overdue,
+            subscriber_ended_at__isnull=True, seeking_since__isnull=True, operator_ringing_at__isnull=True,
+        )  # fmt: skip
+        for attempt in waiting.filter(operator_sending_at__isnull=True):
+            if (originate := calls.begin_ring(attempt.pk)) is not None:
+                self.line.carry_out([originate])
+        lost = list(waiting.filter(operator_sending_at__lt=overdue))
+        present = self.line.existing([attempt.operator_uuid for attempt in lost]) if lost else set()
+        absent = [attempt for attempt in lost if attempt.operator_uuid not in present]
+        for attempt in absent:
+            if attempt.operator_uuid in self.unrung and attempt.operator_job_uuid is not None:
+                calls.ring_failed(attempt.pk, attempt.operator_job_uuid, "LOST")
+        self.unrung = {attempt.operator_uuid for attempt in absent}
 
     def _hang_up_lone_legs(self, now: datetime) -> None:
         alone = now - LONE_LEG * clock.FACTOR

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from dialer.engine import dispatch, placing, tidy
+from dialer.engine import abandonment, dispatch, placing, tidy
 from members import planning
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,7 @@ def dispatch_pass() -> None:
     """Run passes until nothing more can be claimed at once; beat sends this each second, ``wake()`` in between."""
     while True:
         report = dispatch.run_pass()
+        placing.ring(report.brought)
         placing.place(report.claimed)
         if not report.full:
             break
@@ -27,6 +28,12 @@ def dispatch_pass() -> None:
 def tidy_up() -> None:
     """Withdraw what was reserved and never sent, and time out the results that did not come."""
     tidy.run()
+
+
+@shared_task(name="dialer.engine.tasks.mind_abandonment", ignore_result=True)
+def mind_abandonment() -> None:
+    """Hold the campaigns that dial the subscriber first against their caps of abandoned calls."""
+    abandonment.mind()
 
 
 @shared_task(name="dialer.engine.tasks.hang_up", ignore_result=True)

@@ -13,9 +13,11 @@ from dialer.engine.policy.ends import (
 )
 from dialer.engine.policy.operators import OperatorDecision, OperatorFacts, decide_operator
 from dialer.engine.policy.results import Result, ResultDecision, decide_no_result, decide_result, read_result
+from dialer.engine.policy.waiting import ABANDONMENT_DAYS, Waiting, bring, seconds_left, too_many_abandoned
 
 __all__ = [
     "ABANDONED",
+    "ABANDONMENT_DAYS",
     "SUCCESS_CAUSE",
     "AttemptFacts",
     "CampaignLines",
@@ -30,11 +32,15 @@ __all__ = [
     "ResultDecision",
     "Rules",
     "TierPlace",
+    "Waiting",
     "allot",
+    "bring",
     "decide_end",
     "decide_no_result",
     "decide_operator",
     "decide_result",
     "plain_cause",
     "read_result",
+    "seconds_left",
+    "too_many_abandoned",
 ]

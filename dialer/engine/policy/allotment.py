@@ -71,12 +71,13 @@ class Match:
     member: int
 
 
-_RANKS: dict[str, Callable[[FreeOperator], tuple[float, ...]]] = {
+RANKS: dict[str, Callable[[FreeOperator], tuple[float, ...]]] = {
     "longest_idle": lambda o: (o.idle_since, o.id),
     "fewest_calls": lambda o: (o.calls, o.idle_since, o.id),
     "least_talk": lambda o: (o.talk_seconds, o.idle_since, o.id),
     "random": lambda o: (o.dice, o.id),
 }
+"""How each strategy orders equally tiered operators, the best first."""
 
 
 def allot(
@@ -129,7 +130,7 @@ class _Desk:
     def rank(self, strategy: str) -> dict[int, int]:
         """Return the place of each operator who was free at first, by a strategy."""
         if strategy not in self._ranks:
-            best = sorted(self.free.values(), key=_RANKS[strategy])
+            best = sorted(self.free.values(), key=RANKS[strategy])
             self._ranks[strategy] = {operator.id: place for place, operator in enumerate(best)}
         return self._ranks[strategy]
 

@@ -102,7 +102,8 @@ def plain_cause(facts: AttemptFacts) -> str:
     """Return the attempt's cause: that of the subscriber's leg, made plain; without one, why he was not dialled."""
     if facts.subscriber_first and facts.subscriber_answered and not facts.bridged:
         return ABANDONED
-    cause = facts.subscriber_cause if facts.subscriber_created else facts.operator_cause
+    dialled = facts.subscriber_created or facts.subscriber_first
+    cause = facts.subscriber_cause if dialled else facts.operator_cause
     if cause in OF_A_KILL:
         if facts.killed_by_person:
             return "MANAGER_REQUEST"
@@ -138,7 +139,9 @@ def decide_end(facts: AttemptFacts, member: MemberFacts, rules: Rules, now: date
     elif cause == "MANAGER_REQUEST" and facts.killed_by_person:
         return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, ended)
     elif not facts.subscriber_created:
-        return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, None)
+        # Subscriber first without any news his phone may have rung.
+        wait_from = ended if facts.lost and facts.subscriber_first else None
+        return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, wait_from)
     elif facts.operator_left or facts.lost or cause == "WITHDRAWN":
         return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, ended)
     else:
