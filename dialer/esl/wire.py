@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -81,9 +81,30 @@ class Event:
 Frame: TypeAlias = Message | Event
 
 
+class AnyCase(Mapping[str, str]):
+    """Headers that are found whatever the case of their names, as in the switch, and keep them as they were written."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs: dict[str, tuple[str, str]] = {}
+        for name, value in pairs:
+            self._pairs.setdefault(name.lower(), (name, value))
+
+    def __getitem__(self, name: str) -> str:
+        return self._pairs[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._pairs.values())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a client asks of a switch. Names of headers are lower case: the switch does not tell them apart."""
+    """What a client asks of a switch."""
 
     line: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -175,7 +196,7 @@ class Decoder:
         frames: list[Frame] = []
         try:
             while block := self._blocks.next():
-                frames.append(_parse_frame(*block))
+                frames.append(frame(_parse_headers(block[0].split("\n")), block[1]))
         except ProtocolError as fault:
             self._fault = fault
             if not frames:
@@ -183,8 +204,8 @@ class Decoder:
         return frames
 
 
-def _parse_frame(head: str, body: bytes) -> Frame:
-    headers = _parse_headers(head.split("\n"))
+def frame(headers: Mapping[str, str], body: bytes) -> Frame:
+    """Return what a header block and its body mean; ``ProtocolError`` when they mean nothing."""
     match headers.get("Content-Type"):
         case None:
             raise ProtocolError("A frame came without Content-Type.")
@@ -247,11 +268,9 @@ class CommandDecoder:
         commands = []
         while block := self._blocks.next():
             line, *rest = re.split(r"\r?\n", block[0])
-            headers: dict[str, str] = {}
-            for header in rest:
-                name, colon, value = header.partition(":")
-                if colon:  # the switch ignores a line without one
-                    headers.setdefault(name.lower(), value.lstrip(" "))
+            parts = (header.partition(":") for header in rest)
+            # The switch ignores a line without a colon.
+            headers = AnyCase((name, value.lstrip(" ")) for name, colon, value in parts if colon)
             commands.append(Command(line, headers, block[1].decode("utf-8", "replace")))
         return commands
 
@@ -331,11 +350,14 @@ def encode_event_json(event: Event) -> bytes:
     return _event_frame(EVENT_JSON, json.dumps(headers, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+_URL_SAFE = re.compile(r"[A-Za-z0-9!$'()*,\-./_~]*")
 _URL_UNSAFE = re.compile(rb"%(?![0-9A-F]{2})|[^%A-Za-z0-9!$'()*,\-./_~]")
 """The switch leaves ``%`` with two hex digits as it is: event-plain does not tell ``%20`` from a space."""
 
 
 def _url_encode(value: str) -> str:
+    if _URL_SAFE.fullmatch(value):  # most are
+        return value
     return _URL_UNSAFE.sub(lambda match: b"%%%02X" % ord(match[0]), value.encode()).decode("ascii")
 
 

@@ -273,9 +273,8 @@ class Session(asyncio.Protocol):
         name = rest.strip().upper()
         self._reply(f"+OK {uuid}")
         if name in EVENT_NAMES:
-            kept = {
-                key: value for key, value in command.headers.items() if key not in ("content-length", "event-subclass")
-            }
+            dropped = ("content-length", "event-subclass")
+            kept = {key: value for key, value in command.headers.items() if key.lower() not in dropped}
             subclass = command.headers.get("event-subclass", "")
             events = self._host.switch.events
             events.tell(name, lambda: {**kept, "Event-UUID": uuid}, subclass=subclass, body=command.body)

@@ -121,7 +121,7 @@ def test_bgapi_carries_our_own_job_uuid() -> None:
 
     def script(peer: Peer) -> None:
         peer.log_in()
-        assert peer.accept_job().headers == {"job-uuid": str(job)}
+        assert peer.accept_job().headers == {"Job-UUID": str(job)}
         peer.read()
         peer.send(wire.encode_reply("-ERR command not found"))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dialer.esl import wire
 from dialer.esl.errors import ProtocolError
-from dialer.esl.wire import Command, CommandDecoder, Decoder, Event, Frame, Message, encode_command
+from dialer.esl.wire import AnyCase, Command, CommandDecoder, Decoder, Event, Frame, Message, encode_command
 
 CAPTURES = Path(__file__).parent / "captures"
 RECORDINGS = ["json_events.txt", "operator_busy.txt", "subscriber_busy.txt", "user_not_registered.txt"]
@@ -248,7 +248,7 @@ def test_one_line_is_one_command_or_is_refused(line: str) -> None:
         data = encode_command(line, {"Job-UUID": "x"})
     except (ValueError, UnicodeEncodeError):
         return
-    assert CommandDecoder().feed(data + encode_command("next")) == [Command(line, {"job-uuid": "x"}), Command("next")]
+    assert CommandDecoder().feed(data + encode_command("next")) == [Command(line, AnyCase([("Job-UUID", "x")])), Command("next", AnyCase())]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,15 @@ def test_a_person_at_a_terminal_is_understood() -> None:
     decoder = CommandDecoder()
     message = b"sendmsg x\r\nCall-Command: execute\r\nnonsense\r\ncontent-length: 2\r\n\r\nhi"
     assert decoder.feed(b"\r\n\nauth ClueCon\r\n\r\n" + message + b"exit\n\n") == [
-        Command("auth ClueCon"),
-        Command("sendmsg x", {"call-command": "execute", "content-length": "2"}, "hi"),
-        Command("exit"),
+        Command("auth ClueCon", AnyCase()),
+        Command("sendmsg x", AnyCase([("Call-Command", "execute"), ("content-length", "2")]), "hi"),
+        Command("exit", AnyCase()),
     ]
+
+
+def test_a_header_of_a_command_is_found_in_any_case_and_keeps_the_one_it_was_written_in() -> None:
+    """A switch finds ``job-uuid`` by Job-UUID, and fires an event with the names that ``sendevent`` brought."""
+    (command,) = CommandDecoder().feed(b"sendevent CUSTOM\nEvent-Subclass: a::b\nDialer-Status: x\ndialer-status: y\n\n")
+    assert command.headers["event-subclass"] == command.headers["EVENT-SUBCLASS"] == "a::b"
+    assert dict(command.headers) == {"Event-Subclass": "a::b", "Dialer-Status": "x"}
+    assert "Status" not in command.headers

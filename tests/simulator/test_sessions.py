@@ -192,11 +192,11 @@ def test_a_filter_keeps_other_events_out(simulator: SimulatorThread, connection:
 def test_one_client_may_fire_what_another_hears(simulator: SimulatorThread, connection: Connection) -> None:
     connection.subscribe(["dialer::status"])
     raw = Raw(simulator)
-    reply = raw.reply("sendevent CUSTOM\nEvent-Subclass: dialer::status\nextension: 1001\nstatus: Available")
+    reply = raw.reply("sendevent CUSTOM\nEvent-Subclass: dialer::status\nExtension: 1001\nstatus: Available")
     assert reply.startswith("+OK ")
     event = connection.receive(2)
     assert event is not None
-    assert (event.subclass, event.get("extension"), event.get("status")) == ("dialer::status", "1001", "Available")
+    assert (event.subclass, event.get("Extension"), event.get("status")) == ("dialer::status", "1001", "Available")
     raw.close()
 
 
