@@ -189,6 +189,9 @@ class CampaignAdmin(KeptWhileUsed):
                 "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result", "wrap_up_time",
                 "wrap_up_until_result", "originate_timeout", "caller_id", "strategy",
             )}),
+            (_("Connection"), {"fields": (
+                "connect_order", "waiting_sound", "answer_window", "abandon_message", "abandonment_cap", "record",
+            )}),
             (_("Variables"), {"fields": ("variables",), "description": _("Put on every channel of the campaign.")}),
             (_("Cause"), {
                 "fields": ("minus_limit", "error_stops_number_only"),
@@ -219,6 +222,10 @@ class CampaignAdmin(KeptWhileUsed):
             told = campaign.get_completion_display()
             if campaign.completion_left:
                 told += gettext(" (%d left)") % campaign.completion_left
+        if campaign.operator_first_until and campaign.operator_first_until > clock.now():
+            told += gettext(" operator first until %s: too many answered calls were abandoned") % wall_clock(
+                campaign.operator_first_until, campaign.calendar.time_zone
+            )
         return format_html("{} {}", state, told) if told else state
 
     @admin.display(description=_("lines"))

@@ -40,7 +40,8 @@ class CampaignForm(forms.ModelForm):
         fields = (
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
             "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
-            "error_stops_number_only", "minus_limit", "wrap_up_until_result",
+            "error_stops_number_only", "minus_limit", "wrap_up_until_result", "connect_order", "answer_window",
+            "waiting_sound", "abandon_message", "abandonment_cap", "record",
         )  # fmt: skip
 
 

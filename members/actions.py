@@ -142,6 +142,7 @@ def _insert(campaign_id: int, found: Sequence[Row], now: datetime) -> list[int]:
             zones=row.time_zone,
             expire_at=row.expire_at,
             variables=dict(row.variables),
+            caller_id=row.caller_id,
             external_id=row.external_id,
             created_at=now,
             due_at=now,

@@ -197,7 +197,7 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
         css = CSS
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        own = ("name", "priority", "time_zone", "expire_at", "external_id", "variables")
+        own = ("name", "priority", "time_zone", "expire_at", "caller_id", "external_id", "variables")
         if obj is None:
             return ((None, {"fields": ("campaign", *own, "run_after")}),)
         return (

@@ -44,7 +44,7 @@ class MemberForm(forms.ModelForm):
 
     class Meta:
         model = Member
-        fields = ("campaign", "name", "priority", "time_zone", "expire_at", "variables", "external_id")
+        fields = ("campaign", "name", "priority", "time_zone", "expire_at", "variables", "caller_id", "external_id")
         widgets = {"time_zone": ZoneInput(attrs={"size": 30})}  # noqa: RUF012
 
     def clean(self) -> dict[str, Any]:

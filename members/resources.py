@@ -135,6 +135,7 @@ class MemberResource(resources.ModelResource):
     priority = fields.Field(attribute="priority")
     timezone = fields.Field(attribute="time_zone")
     expire = fields.Field()
+    caller_id = fields.Field(attribute="caller_id")
     external_id = fields.Field()
     numbers = fields.Field()
     variables = fields.Field()
@@ -145,8 +146,8 @@ class MemberResource(resources.ModelResource):
     class Meta:
         model = Member
         fields = (
-            "name", "priority", "timezone", "expire", "external_id", "numbers", "variables", "state", "end_cause",
-            "counted",
+            "name", "priority", "timezone", "expire", "caller_id", "external_id", "numbers", "variables", "state",
+            "end_cause", "counted",
         )  # fmt: skip
         import_id_fields = ()
 

@@ -27,6 +27,7 @@ OWN_FIELDS = {
     "timezone": "time_zone",
     "expire": "expire_at",
     "variables": "variables",
+    "caller_id": "caller_id",
     "external_id": "external_id",
 }
 """What a row says of the subscriber himself, and the field of the model that keeps it."""
@@ -79,6 +80,7 @@ class Row:
     time_zone: str = ""
     expire_at: datetime | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    caller_id: str = ""
     external_id: str | None = None
     numbers: tuple[Number, ...] = ()
 
@@ -166,6 +168,7 @@ class _Reader:
             time_zone=self.zone("timezone"),
             expire_at=self.instant("expire", zone),
             variables=self.variables("variables", allowed),
+            caller_id=self.caller_id("caller_id"),
             external_id=self.text("external_id", 100) or None,
         )
 
@@ -184,6 +187,13 @@ class _Reader:
             if unicodedata.category(char) in {"Cc", "Cs"}:
                 self.fault(name, f"This holds the control character U+{ord(char):04X}.")
                 return ""
+        return value
+
+    def caller_id(self, name: str) -> str:
+        value = self.text(name, 32)
+        if value and not re.fullmatch(r"\+?[0-9*#]+", value):
+            self.fault(name, "This must be a number: digits, “*” and “#”, with or without a “+” before them.")
+            return ""
         return value
 
     def integer(self, name: str) -> int:

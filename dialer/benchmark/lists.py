@@ -109,10 +109,10 @@ WHERE (operator.id + campaign) %% %(campaigns)s < 2
 """
 
 _MEMBERS = """
-INSERT INTO members_member (id, campaign_id, name, priority, time_zone, variables, created_at, state, due_at,
+INSERT INTO members_member (id, campaign_id, name, caller_id, priority, time_zone, variables, created_at, state, due_at,
     callback, tried, zones, next_communication_id, next_gateway_id, counted, minus_in_row, extra_attempts, counts_after,
     end_cause, success, end_requested, hidden)
-SELECT %(from)s + n, %(first)s + n %% %(campaigns)s, 'Subscriber ' || n,
+SELECT %(from)s + n, %(first)s + n %% %(campaigns)s, 'Subscriber ' || n, '',
        CASE WHEN NOT %(hard)s THEN n %% 3 WHEN n %% 4 = 0 THEN 9 WHEN n <= %(full)s THEN 5 ELSE n %% 3 END,
        '', '{}', now(),
        CASE WHEN %(hard)s AND n %% 4 = 0 THEN 'waiting' ELSE 'ready' END,

@@ -423,7 +423,7 @@ def test_an_export_keeps_to_the_filter(browser: Browser, campaign: Campaign) -> 
     factories.make_member(factories.make_campaign(), name="Ivan")
     response = browser.client.post(f"{EXPORT}?campaign__id__exact={campaign.pk}", {"format": 0, "resource": 0})
     text = response.content.decode("utf-8-sig")
-    assert text.splitlines()[1] == "Anna,0,,,,+380 50 1,,Ready,,0"
+    assert text.splitlines()[1] == "Anna,0,,,,,+380 50 1,,Ready,,0"
     assert len(text.splitlines()) == 2
     sheet = browser.client.post(EXPORT, {"format": 1, "resource": 0}).content
     assert openpyxl.load_workbook(io.BytesIO(sheet)).active.max_row == 3

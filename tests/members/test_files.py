@@ -164,6 +164,7 @@ def test_what_is_exported_can_be_loaded_again(campaign: Campaign) -> None:
         "priority": -2,
         "timezone": "Asia/Tokyo",
         "expire": "2031-05-01T18:00:00+03:00",
+        "caller_id": "+380441",
         "external_id": "@7",
         "variables": {"language": "українська", "debt": 20000, "vip": True},
         "communications": [{"number": "+380 50 1"}, {"number": "2"}],
@@ -171,13 +172,13 @@ def test_what_is_exported_can_be_loaded_again(campaign: Campaign) -> None:
     member = actions.add_members(campaign, [row])[0]
     text = export(member)
     assert text.splitlines()[0].removeprefix("\ufeff") == (
-        "name,priority,timezone,expire,external_id,numbers,variables,state,end_cause,counted"
+        "name,priority,timezone,expire,caller_id,external_id,numbers,variables,state,end_cause,counted"
     )
     assert ",=" not in text.replace("\n", ",")  # no cell is a formula
     other = factories.make_campaign()
     load(other, text)
     copy = Member.objects.get(campaign=other)
-    for name in ("name", "priority", "time_zone", "expire_at", "external_id", "variables"):
+    for name in ("name", "priority", "time_zone", "expire_at", "caller_id", "external_id", "variables"):
         assert getattr(copy, name) == getattr(member, name), name
     assert numbers(copy) == ["+380 50 1", "2"]
 
