@@ -18,6 +18,7 @@ from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext as _
 
+from agents import directory
 from agents.models import AWAY_STATUSES, BUSY_STATES, READY_STATUSES, Operator, OperatorState, OperatorStatus
 from dialer import clock, verbs
 from dialer.errors import Refused
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SHORTEST_PASSWORD = 10
+"""Characters of a phone password; the internet tries short ones within hours."""
 CLIENT_GRACE = timedelta(seconds=60)
 """How long a lost client may take to come back before its operator is logged out."""
 
@@ -47,9 +50,12 @@ def create_operator(**fields: Any) -> Operator:
 def update_operator(operator_id: int, **changes: Any) -> Operator:
     """Change parameters of an operator; a call that is under way keeps those it was decided by.
 
-    An archived one is logged out, after his call if he is on one. Raises ``ValidationError`` by field.
+    An archived one is logged out, after his call if he is on one. A phone password is lost with the extension it was
+    hashed for. Raises ``ValidationError`` by field.
     """
     operator = _lock(operator_id)
+    if changes.get("extension", operator.extension) != operator.extension:
+        changes.setdefault("sip_password_a1", "")
     for name, value in changes.items():
         setattr(operator, name, value)
     operator.full_clean()
@@ -57,6 +63,22 @@ def update_operator(operator_id: int, **changes: Any) -> Operator:
     if operator.archived and "archived" in changes:
         operator = set_status(operator_id, OperatorStatus.LOGGED_OUT, reason="archived")
     verbs.wake()
+    return operator
+
+
+@transaction.atomic
+def set_sip_password(operator_id: int, realm: str, password: str) -> Operator:
+    """Let an operator's phone log in to ``realm`` with this password from now on. Kept is its hash alone.
+
+    Raises ``ValidationError`` when it is shorter than 10 characters, or no password that one can type.
+    """
+    if len(password) < SHORTEST_PASSWORD or not password.isprintable():
+        raise ValidationError(
+            {"phone_password": _("At least %d characters, no control characters.") % SHORTEST_PASSWORD}
+        )
+    operator = _lock(operator_id)
+    operator.sip_password_a1 = directory.digest_a1(operator.extension, realm, password)
+    operator.save(update_fields=["sip_password_a1"])
     return operator
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -16,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agents import actions
+from agents import actions, directory
 from agents.forms import OperatorForm, TierOfOperatorForm
 from agents.models import BUSY_STATES, Operator, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
@@ -71,6 +72,9 @@ class OperatorAdmin(KeptWhileUsed):
         return (
             *state,
             (_("General"), {"fields": (("name", "extension"), "user", "uses_client", *(("archived",) if obj else ()))}),
+            (_("Phone"), {
+                "fields": (("phone_password", "make_phone_password"),), "description": self.how_to_log_in(obj),
+            }),
             (_("Outside number"), {"fields": (("contact", "gateway"),)}),
             (_("Parameters, in seconds"), {"fields": (
                 ("call_timeout", "wrap_up_time", "max_no_answer"), ("busy_delay", "reject_delay", "no_answer_delay"),
@@ -115,11 +119,31 @@ class OperatorAdmin(KeptWhileUsed):
     # Saving goes through the actions, so that an edit has its effects.
 
     def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
+        values = dict(form.cleaned_data)
+        password, make = values.pop("phone_password"), values.pop("make_phone_password")
         if change:
-            actions.update_operator(obj.pk, **{name: form.cleaned_data[name] for name in form.changed_data})
+            actions.update_operator(obj.pk, **{name: values[name] for name in form.changed_data if name in values})
         else:
-            obj.pk = actions.create_operator(**form.cleaned_data).pk
+            obj.pk = actions.create_operator(**values).pk
             obj.refresh_from_db()
+        if make:
+            password = directory.new_password()
+            told = gettext("The phone of %(operator)s logs in with the password %(password)s. It is shown this once.")
+            self.message_user(request, told % {"operator": obj, "password": password}, messages.WARNING)
+        if password:
+            actions.set_sip_password(obj.pk, settings.SIP_DOMAIN, password)
+
+    @staticmethod
+    def how_to_log_in(operator: Operator | None) -> str:
+        """Tell what to enter into his phone."""
+        if operator is None:
+            return gettext("The phone registers as its extension at the domain %s.") % settings.SIP_DOMAIN
+        has = gettext("has a password") if operator.sip_password_a1 else gettext("has no password, so cannot register")
+        return gettext("The phone registers as %(user)s at the domain %(domain)s; it %(has)s.") % {
+            "user": operator.extension,
+            "domain": settings.SIP_DOMAIN,
+            "has": has,
+        }
 
     def save_formset(
         self, request: HttpRequest, form: Any, formset: BaseInlineFormSet[Any, Any, Any], change: bool

@@ -7,11 +7,22 @@ from typing import Any
 from django import forms
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
+from agents.actions import SHORTEST_PASSWORD
 from agents.models import Operator, Tier
 
 
 class OperatorForm(forms.ModelForm):
+    phone_password = forms.CharField(
+        label=_("phone password"), required=False, min_length=SHORTEST_PASSWORD, strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("Empty: it stays as it is. It cannot be read back."),
+    )  # fmt: skip
+    make_phone_password = forms.BooleanField(
+        label=_("make a new phone password"), required=False, help_text=_("It is shown once, after saving.")
+    )
+
     class Meta:
         model = Operator
         fields = (
@@ -29,6 +40,12 @@ class OperatorForm(forms.ModelForm):
             "reject_delay",
             "no_answer_delay",
         )
+
+    def clean_phone_password(self) -> str:
+        password: str = self.cleaned_data["phone_password"]
+        if not password.isprintable():
+            raise forms.ValidationError(_("No control characters."))
+        return password
 
 
 class Shown(forms.Widget):

@@ -7,6 +7,7 @@ table. What is wrong stops the start with a message that says what to set.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,6 +96,8 @@ if switch("HTTPS"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
+    # Asked by the switch and by probes from inside, past the proxy.
+    SECURE_REDIRECT_EXEMPT = [r"^cdr$", r"^freeswitch/", r"^healthz$", r"^readyz$"]
 ROOT_URLCONF = "dialer.urls"
 ASGI_APPLICATION = "dialer.asgi.application"
 LOGIN_URL = "login"
@@ -210,6 +213,15 @@ the simulator and give its address to the other processes as SIMULATOR_URL."""
 # The same at each run: the ledger knows a switch by its address.
 SIMULATOR_PORT = number("SIMULATOR_PORT", 18021, 1, 65535)
 SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", "demo")
+
+# Phones of operators
+
+SIP_DOMAIN = text("SIP_DOMAIN", "dialer.local")
+"""The domain that phones register at. Their passwords are hashed with it: another one makes them void."""
+if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", SIP_DOMAIN):
+    raise ImproperlyConfigured(f"SIP_DOMAIN is “{SIP_DOMAIN}”. Set it to a domain name, for example sip.example.org.")
+DIRECTORY_PASSWORD = text("DIRECTORY_PASSWORD")
+"""With it the switch asks for its users at /freeswitch/directory; unset: nobody gets an answer."""
 
 # Celery
 

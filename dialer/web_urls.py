@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from agents import directory
 from dialer import views
 
 urlpatterns = [
@@ -12,5 +13,6 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
     path("login/", LoginView.as_view(next_page="live", redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("freeswitch/directory", directory.serve, name="freeswitch-directory"),
     path("healthz", views.healthz, name="healthz"),
 ]
