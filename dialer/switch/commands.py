@@ -79,8 +79,8 @@ class CallPlan:
     message: str = ""
     """Subscriber first: the sound file of the switch that he hears when nobody has come for him."""
     record_to: str = ""
-    """The file in which the switch keeps the conversation, as WAV or what its ending says; a path that does not begin
-    with ``/`` is below the switch's folder of recordings."""
+    """The file in which the switch keeps the conversation, from the bridge on, in stereo: its whole path there. The
+    folder need not exist. ``global_getvar recordings_dir`` tells where a switch keeps recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +172,11 @@ def _recording(plan: CallPlan) -> dict[str, str]:
     """Return what lets the operator's leg begin a recording when it is bridged, whoever is still there to say so."""
     if not plan.record_to:
         return {}
-    path = _checked(_FILE, plan.record_to, "record_to")
+    if not plan.record_to.startswith("/"):
+        raise ValueError(f"record_to: “{plan.record_to[:80]}” is no whole path, which begins with “/”.")
     return {
         "bridge_pre_execute_aleg_app": "record_session",
-        "bridge_pre_execute_aleg_data": path if path.startswith("/") else f"$${{recordings_dir}}/{path}",
+        "bridge_pre_execute_aleg_data": _checked(_FILE, plan.record_to, "record_to"),
         "RECORD_STEREO": "true",
     }
 
