@@ -256,6 +256,13 @@ class Attempt(models.Model):
         return max(0.0, (self.talk_ended_at - self.bridged_at).total_seconds())
 
     @property
+    def answer_to_bridge(self) -> float | None:
+        """Seconds that the subscriber waited from his answer to the bridge; ``None`` when he was never bridged."""
+        if self.bridged_at is None or self.subscriber_answered_at is None:
+            return None
+        return max(0.0, (self.bridged_at - self.subscriber_answered_at).total_seconds())
+
+    @property
     def stage(self) -> str:
         """The furthest stage that was reached, in words."""
         stages: list[tuple[datetime | None, str]] = [

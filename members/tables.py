@@ -1,8 +1,9 @@
 """Tables of subscribers: CSV and XLSX files, and what their columns mean.
 
 A table has a heading and a subscriber a line. Columns: ``name``, ``priority``, ``timezone``, ``expire``,
-``caller_id``, ``external_id``, ``number_1``, ``number_2`` … or ``numbers`` (separated by ``;``), ``variables`` (a JSON object) and
-``var:NAME`` for one variable. Those that an export adds (``state`` …) are read over. Empty cells say nothing.
+``caller_id``, ``external_id``, ``number_1``, ``number_2`` … or ``numbers`` (separated by ``;``), ``variables`` (a JSON
+object) and ``var:NAME`` for one variable. Those that an export adds (``state`` …) are read over. Empty cells say
+nothing.
 """
 
 from __future__ import annotations

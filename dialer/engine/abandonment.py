@@ -42,6 +42,6 @@ def of_campaign(campaign_id: int, now: datetime) -> tuple[int, int]:
     """Return how many calls of a campaign were answered in the last 30 days, and how many of these abandoned."""
     since = now - timedelta(days=policy.ABANDONMENT_DAYS)
     found = Attempt.objects.filter(campaign=campaign_id, subscriber_answered_at__gt=since).aggregate(
-        answered=Count("*"), abandoned=Count("*", filter=Q(outcome=Outcome.ABANDONED))
+        answered=Count("pk"), abandoned=Count("outcome", filter=Q(outcome=Outcome.ABANDONED))
     )
     return found["answered"], found["abandoned"]

@@ -92,19 +92,28 @@ def _run(check: Check, values: dict[str, Any]) -> list[Violation]:
 # --- 1 ----------------------------------------------------------------------------------------------------------
 
 
-def _overlap(column: str, who: str) -> Check:
+_HELD = "SELECT id AS attempt, {0} AS key, reserved_at AS at, ended_at FROM dialer_attempt"
+# Subscriber first an attempt may hold one operator after another; who was let go before its end is among its tries.
+_HELD_OPERATORS = """
+    SELECT id AS attempt, operator_id AS key, COALESCE(operator_reserved_at, reserved_at) AS at, ended_at
+    FROM dialer_attempt WHERE seeking_since IS NULL
+    UNION ALL
+    SELECT attempt_id, operator_id, reserved_at, ended_at FROM dialer_operatortry
+"""
+
+
+def _overlap(who: str, holds: str) -> Check:
     return Check(
         1,
         who + " {key} got attempt {attempt} at {at:%Y-%m-%d %H:%M:%S.%f} while an earlier one lived.",
         2,
         f"""
         SELECT attempt, key, at FROM (
-            SELECT id AS attempt, {column} AS key, reserved_at AS at,
+            SELECT attempt, key, at,
                    max(COALESCE(ended_at, 'infinity')) OVER (
-                       PARTITION BY {column} ORDER BY reserved_at, id
-                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                       PARTITION BY key ORDER BY at, attempt ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                    ) AS busy_until
-            FROM dialer_attempt
+            FROM ({holds}) AS held
         ) AS attempt
         WHERE at < busy_until
         """,  # noqa: S608
@@ -112,9 +121,9 @@ def _overlap(column: str, who: str) -> Check:
 
 
 _ONE_AT_A_TIME = (
-    _overlap("operator_id", "Operator"),
-    _overlap("member_id", "Subscriber"),
-    _overlap("digits", "Number"),
+    _overlap("Operator", _HELD_OPERATORS),
+    _overlap("Subscriber", _HELD.format("member_id")),
+    _overlap("Number", _HELD.format("digits")),
 )
 
 # --- 2 ----------------------------------------------------------------------------------------------------------
@@ -149,14 +158,18 @@ _WITHIN_LIMITS = (
             SELECT attempt, gateway, most,
                    sum(change) OVER (PARTITION BY gateway ORDER BY at, change RANGE UNBOUNDED PRECEDING) AS live
             FROM (
-                SELECT a.id AS attempt, line.gateway, line.capacity AS most, instant.at, instant.change
-                FROM dialer_attempt AS a
-                CROSS JOIN LATERAL (
-                    VALUES (a.gateway_id, a.capacity_then), (a.operator_gateway_id, a.operator_capacity_then)
-                ) AS line(gateway, capacity)
-                CROSS JOIN LATERAL (VALUES (a.reserved_at, 1), (a.ended_at, -1)) AS instant(at, change)
+                SELECT line.attempt, line.gateway, line.capacity AS most, instant.at, instant.change
+                FROM (
+                    SELECT id, gateway_id, capacity_then, reserved_at, ended_at FROM dialer_attempt
+                    UNION ALL
+                    SELECT id, operator_gateway_id, operator_capacity_then,
+                           COALESCE(operator_reserved_at, reserved_at), ended_at FROM dialer_attempt
+                    UNION ALL
+                    SELECT attempt_id, gateway_id, capacity_then, reserved_at, ended_at FROM dialer_operatortry
+                ) AS line(attempt, gateway, capacity, reserved_at, ended_at)
+                CROSS JOIN LATERAL (VALUES (line.reserved_at, 1), (line.ended_at, -1)) AS instant(at, change)
                 WHERE line.gateway IS NOT NULL
-                  AND (instant.change = 1 OR a.ended_at > a.reserved_at)
+                  AND (instant.change = 1 OR line.ended_at > line.reserved_at)
             ) AS changes
         ) AS replayed
         WHERE live > most
@@ -246,9 +259,18 @@ _DIALLED_ONCE = (
         "Leg or job {uuid} belongs to {uses} attempts, {attempt} among them.",
         2,
         """
-        SELECT min(a.id) AS attempt, known.uuid::text AS uuid, count(*) AS uses
-        FROM dialer_attempt AS a
-        CROSS JOIN LATERAL (VALUES (a.operator_uuid), (a.subscriber_uuid), (a.job_uuid)) AS known(uuid)
+        SELECT min(known.attempt) AS attempt, known.uuid::text AS uuid, count(*) AS uses
+        FROM (
+            SELECT a.id, its.uuid
+            FROM dialer_attempt AS a
+            CROSS JOIN LATERAL (
+                VALUES (a.operator_uuid), (a.subscriber_uuid), (a.job_uuid), (a.operator_job_uuid)
+            ) AS its(uuid)
+            UNION ALL
+            SELECT t.attempt_id, its.uuid
+            FROM dialer_operatortry AS t CROSS JOIN LATERAL (VALUES (t.uuid), (t.job_uuid)) AS its(uuid)
+        ) AS known(attempt, uuid)
+        WHERE known.uuid IS NOT NULL
         GROUP BY known.uuid HAVING count(*) > 1
         """,
     ),
@@ -295,7 +317,7 @@ _ENDED_ONCE = (
         """
         SELECT o.id AS operator, a.id AS attempt
         FROM agents_operator AS o JOIN dialer_attempt AS a ON a.id = o.current_attempt_id
-        WHERE a.ended_at IS NOT NULL OR a.operator_id <> o.id
+        WHERE a.ended_at IS NOT NULL OR a.operator_id <> o.id OR a.seeking_since IS NOT NULL
         """,
     ),
     Check(
@@ -305,7 +327,7 @@ _ENDED_ONCE = (
         """
         SELECT a.id AS attempt, o.id AS operator
         FROM dialer_attempt AS a JOIN agents_operator AS o ON o.id = a.operator_id
-        WHERE a.ended_at IS NULL AND o.current_attempt_id IS DISTINCT FROM a.id
+        WHERE a.ended_at IS NULL AND a.seeking_since IS NULL AND o.current_attempt_id IS DISTINCT FROM a.id
         """,
     ),
     Check(
@@ -342,8 +364,12 @@ _ENDED_ONCE = (
                 SELECT * FROM (VALUES
                     (1, 'left alone on one leg', LEAST(operator_ended_at, subscriber_ended_at), interval '5 seconds'),
                     (2, 'talking', bridged_at, %(longest_talk)s),
-                    (3, 'calling its subscriber', operator_answered_at, (subscriber_timeout + 2) * interval '1 second'),
-                    (4, 'sent', sending_at, (operator_timeout + 2) * interval '1 second'),
+                    (3, 'waiting for an operator', CASE WHEN answer_window IS NOT NULL THEN subscriber_answered_at END,
+                     (answer_window + 60) * interval '1 second'),
+                    (3, 'calling its subscriber', CASE WHEN answer_window IS NULL THEN operator_answered_at END,
+                     (subscriber_timeout + 2) * interval '1 second'),
+                    (4, 'sent', sending_at, (CASE WHEN answer_window IS NULL THEN operator_timeout
+                     ELSE subscriber_timeout END + 2) * interval '1 second'),
                     (5, 'reserved', reserved_at, interval '10 seconds')
                 ) AS known(rank, name, since, longest)
                 WHERE since IS NOT NULL ORDER BY rank LIMIT 1
@@ -377,6 +403,18 @@ _COUNTED_AS_HAPPENED = (
         SELECT id AS attempt, outcome, CASE WHEN counted THEN '' ELSE 'not ' END AS not_
         FROM dialer_attempt
         WHERE ended_at IS NOT NULL AND counted <> (outcome IN ('success', 'retry', 'error', 'abandoned'))
+        """,
+    ),
+    Check(
+        6,
+        "Attempt {attempt} meant “{outcome}”, but its subscriber was {not_}left waiting after his answer.",
+        1,
+        """
+        SELECT id AS attempt, outcome, CASE WHEN outcome = 'abandoned' THEN 'not ' ELSE '' END AS not_
+        FROM dialer_attempt
+        WHERE ended_at IS NOT NULL AND (outcome = 'abandoned') <> (
+            connect_order = 'subscriber_first' AND subscriber_answered_at IS NOT NULL AND bridged_at IS NULL
+        )
         """,
     ),
     Check(

@@ -26,11 +26,15 @@ class Story:
         self.core = uuid4()
         make_route()
         self.campaign = make_campaign(**campaign)
-        Campaign.objects.filter(pk=self.campaign.pk).update(state=CampaignState.RUNNING)
+        self.start_campaign(self.campaign)
         self.operator = make_operator(self.campaign, **(operator or {}))
         self.member = make_member(self.campaign, **(member or {}))
-        self.orders: list[str] = []
+        self.orders: list[calls.Order] = []
         self.reserve()
+
+    @staticmethod
+    def start_campaign(campaign: Campaign) -> None:
+        Campaign.objects.filter(pk=campaign.pk).update(state=CampaignState.RUNNING)
 
     def reserve(self) -> Attempt:
         """Let a pass claim, and note the call as sent."""
