@@ -28,7 +28,7 @@ from dialer.esl.errors import (
     ProtocolError,
     Timeout,
 )
-from dialer.esl.wire import Event, Message
+from dialer.esl.wire import Event, Frame, Message
 
 WINDOW = 64
 """Commands that may be unanswered at once: what is in doubt after a failure stays few."""
@@ -138,12 +138,16 @@ class Connection:
         answer = self._ask(wire.encode_command(f"auth {self._password}"), deadline)
         if not answer.reply_text.startswith("+OK"):
             raise AuthenticationFailed(f"{self.host}:{self.port} refused the password: {answer.reply_text}")
+        self._take_over()
         # Set at the start of every switch, from 1.6 to 1.11 at least, and as the Core-UUID header of its events.
         core = self._ask(wire.encode_command("api global_getvar core_uuid"), deadline).body
         try:
             self.core_uuid = UUID(core.strip())
         except ValueError:
             raise ProtocolError(f"{self.host}:{self.port} names “{core[:80]}” as its core_uuid.") from None
+
+    def _take_over(self) -> None:
+        """Begin to use a connection that has been admitted; nothing is under way on it."""
 
     def close(self) -> None:
         """Close at once. Events that have arrived can still be received."""
@@ -359,12 +363,15 @@ class Connection:
             self.close()
             raise
         for frame in frames:
-            if isinstance(frame, Event):
-                self._events.append(frame)
-            elif frame.content_type == wire.DISCONNECT_NOTICE:
-                self._farewell = frame.body.strip()
-            elif frame.content_type in _REPLIES:
-                self._replies.append(frame)
+            self._sort(frame)
+
+    def _sort(self, frame: Frame) -> None:
+        if isinstance(frame, Event):
+            self._events.append(frame)
+        elif frame.content_type == wire.DISCONNECT_NOTICE:
+            self._farewell = frame.body.strip()
+        elif frame.content_type in _REPLIES:
+            self._replies.append(frame)
 
 
 def _event_names(names: Iterable[str]) -> str:

@@ -29,3 +29,7 @@ class Disconnected(EslError):
 
 class ProtocolError(EslError):
     """The bytes are not event socket; the connection cannot be trusted any further."""
+
+
+class BackendMissing(EslError):
+    """The library that was chosen to speak event socket is not installed."""

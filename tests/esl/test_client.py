@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -23,10 +26,17 @@ from dialer.esl.wire import Event
 from tests.esl.scripted import CORE, Peer, accepted, switch
 
 CAPTURES = Path(__file__).parent / "captures"
+Connect = Callable[..., Connection]
 
 
-def connection(port: int, password: str = "ClueCon", timeout: float = 5.0) -> Connection:
-    return Connection("127.0.0.1", port, password, connect_timeout=timeout, timeout=timeout)
+@pytest.fixture
+def connection(backend: type[Connection]) -> Connect:
+    """Return what makes a connection to a port of this machine, with each backend in turn."""
+
+    def make(port: int, password: str = "ClueCon", timeout: float = 5.0) -> Connection:
+        return backend("127.0.0.1", port, password, connect_timeout=timeout, timeout=timeout)
+
+    return make
 
 
 def event(number: int) -> bytes:
@@ -36,7 +46,7 @@ def event(number: int) -> bytes:
 # --- logging in -----------------------------------------------------------------------------------------------------
 
 
-def test_log_in_learns_which_run_of_the_switch_it_talks_to() -> None:
+def test_log_in_learns_which_run_of_the_switch_it_talks_to(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.expect("exit")
@@ -47,7 +57,7 @@ def test_log_in_learns_which_run_of_the_switch_it_talks_to() -> None:
         assert link.connected
 
 
-def test_a_wrong_password_is_told_apart() -> None:
+def test_a_wrong_password_is_told_apart(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.send(wire.encode_auth_request())
         peer.expect("auth nope")
@@ -60,7 +70,7 @@ def test_a_wrong_password_is_told_apart() -> None:
         assert not link.connected
 
 
-def test_an_address_outside_the_access_list_is_told_apart() -> None:
+def test_an_address_outside_the_access_list_is_told_apart(connection: Connect) -> None:
     with (
         switch(lambda peer: peer.send(wire.encode_rude_rejection())) as port,
         pytest.raises(ConnectionFailed, match="access list"),
@@ -68,14 +78,14 @@ def test_an_address_outside_the_access_list_is_told_apart() -> None:
         connection(port).connect()
 
 
-def test_nobody_listening_is_a_failed_connection() -> None:
+def test_nobody_listening_is_a_failed_connection(connection: Connect) -> None:
     with switch() as port:
         pass
     with pytest.raises(ConnectionFailed):
         connection(port).connect()
 
 
-def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+def test_a_server_that_says_nothing_is_given_up_in_time(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         with pytest.raises(EOFError):
             peer.read()
@@ -87,12 +97,12 @@ def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
         assert time.monotonic() - started < 1
 
 
-def test_a_server_that_is_no_event_socket_is_refused() -> None:
+def test_a_server_that_is_no_event_socket_is_refused(connection: Connect) -> None:
     with switch(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n\n\n")) as port, pytest.raises(ProtocolError):
         connection(port).connect()
 
 
-def test_a_switch_that_closes_at_once_is_a_failed_connection() -> None:
+def test_a_switch_that_closes_at_once_is_a_failed_connection(connection: Connect) -> None:
     with switch(lambda peer: None) as port, pytest.raises(ConnectionFailed, match="closed"):
         connection(port).connect()
 
@@ -100,7 +110,7 @@ def test_a_switch_that_closes_at_once_is_a_failed_connection() -> None:
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
-def test_api_returns_what_the_command_prints() -> None:
+def test_api_returns_what_the_command_prints(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.expect("api uuid_exists x")
@@ -116,7 +126,7 @@ def test_api_returns_what_the_command_prints() -> None:
         link.close()
 
 
-def test_bgapi_carries_our_own_job_uuid() -> None:
+def test_bgapi_carries_our_own_job_uuid(connection: Connect) -> None:
     job = uuid4()
 
     def script(peer: Peer) -> None:
@@ -134,7 +144,7 @@ def test_bgapi_carries_our_own_job_uuid() -> None:
         link.close()
 
 
-def test_a_command_that_could_be_read_as_two_is_never_sent() -> None:
+def test_a_command_that_could_be_read_as_two_is_never_sent(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         with pytest.raises(EOFError):
@@ -148,14 +158,14 @@ def test_a_command_that_could_be_read_as_two_is_never_sent() -> None:
         link.close()
 
 
-def test_without_a_connection_nothing_is_sent() -> None:
+def test_without_a_connection_nothing_is_sent(connection: Connect) -> None:
     link = connection(9)
     assert link.bgapi("originate x y", uuid4()).outcome is Outcome.NOT_SENT
     with pytest.raises(Disconnected):
         link.api("status")
 
 
-def test_no_reply_in_time_is_unconfirmed_and_closes() -> None:
+def test_no_reply_in_time_is_unconfirmed_and_closes(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.read()
@@ -170,7 +180,7 @@ def test_no_reply_in_time_is_unconfirmed_and_closes() -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_connection_that_ends_before_the_reply_is_unconfirmed(end: str) -> None:
+def test_a_connection_that_ends_before_the_reply_is_unconfirmed(connection: Connect, end: str) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.accept_job()
@@ -188,7 +198,7 @@ def test_a_connection_that_ends_before_the_reply_is_unconfirmed(end: str) -> Non
         assert not link.connected
 
 
-def test_a_half_written_command_is_unconfirmed_and_those_behind_it_are_not_sent() -> None:
+def test_a_half_written_command_is_unconfirmed_and_those_behind_it_are_not_sent(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.accept_job()
@@ -207,7 +217,7 @@ def test_a_half_written_command_is_unconfirmed_and_those_behind_it_are_not_sent(
     assert set(outcomes[first_unsent:]) == {Outcome.NOT_SENT}
 
 
-def test_replies_that_came_before_the_end_count() -> None:
+def test_replies_that_came_before_the_end_count(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         commands = [peer.read() for _ in range(5)]
@@ -221,7 +231,7 @@ def test_replies_that_came_before_the_end_count() -> None:
         assert replies[-1].text == "Shutting down."
 
 
-def test_a_reply_for_another_job_leaves_the_rest_in_doubt() -> None:
+def test_a_reply_for_another_job_leaves_the_rest_in_doubt(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         first, second = peer.read(), peer.read()
@@ -235,7 +245,7 @@ def test_a_reply_for_another_job_leaves_the_rest_in_doubt() -> None:
         assert not link.connected
 
 
-def test_many_are_pipelined_within_the_window_and_answered_in_order() -> None:
+def test_many_are_pipelined_within_the_window_and_answered_in_order(connection: Connect) -> None:
     total = 10 * WINDOW
     longest = 0
 
@@ -262,7 +272,7 @@ def test_many_are_pipelined_within_the_window_and_answered_in_order() -> None:
         link.close()
 
 
-def test_full_buffers_on_both_sides_do_not_deadlock() -> None:
+def test_full_buffers_on_both_sides_do_not_deadlock(connection: Connect) -> None:
     """The switch reads no further command until its events have been taken from it; neither side may wait for ever."""
     total = 100
     noise = wire.encode_event_json(Event({"Event-Name": "NOISE", "variable_x": "y" * 200_000}))
@@ -282,7 +292,7 @@ def test_full_buffers_on_both_sides_do_not_deadlock() -> None:
         link.close()
 
 
-def test_nothing_is_begun_after_its_time() -> None:
+def test_nothing_is_begun_after_its_time(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         while True:
@@ -305,7 +315,7 @@ def test_nothing_is_begun_after_its_time() -> None:
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def test_events_that_arrive_before_a_reply_are_kept_in_order() -> None:
+def test_events_that_arrive_before_a_reply_are_kept_in_order(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.expect("event json HEARTBEAT BACKGROUND_JOB CUSTOM sofia::register")
@@ -324,7 +334,7 @@ def test_events_that_arrive_before_a_reply_are_kept_in_order() -> None:
             link.receive(2)
 
 
-def test_what_arrived_before_the_end_can_still_be_received() -> None:
+def test_what_arrived_before_the_end_can_still_be_received(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.send(event(1), event(2), wire.encode_disconnect_notice("The system is being shut down.\n"))
@@ -337,7 +347,150 @@ def test_what_arrived_before_the_end_can_still_be_received() -> None:
             link.receive(2)
 
 
-def test_receive_gives_none_when_its_time_is_over() -> None:
+HOSTILE = {
+    "variable_percent": "100%20 %n%n %s%s%p %",
+    "variable_list_like": "x ARRAY::one|:two",
+    "variable_list": "ARRAY::one|:two",
+    "variable_none": "",
+    "variable_braces": "{a=b}${system rm}[c]^^:d:_:e",
+    "variable_lines": "a\nUnique-ID: forged\n\nContent-Length: 3\r\n\t\x07",
+    "variable_words": "Київ 📞 𠜎 'q' \"w\" \\n",
+    "variable_with[1]index": "kept",
+}
+"""Values that a library may take for something else: formats, lists, headers, escapes."""
+
+
+def test_events_arrive_as_they_were_sent(connection: Connect) -> None:
+    sent = Event({"Event-Name": "BACKGROUND_JOB", **HOSTILE}, "-ERR %n%n%s 100%20\n\nforged: yes\n")
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        peer.send(wire.encode_event_json(sent))
+        peer.expect("api show %20")
+        peer.send(wire.encode_api_response("100%20 %n%n%s ARRAY::a|:b\n"))
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        assert link.receive(2) == sent
+        assert link.api("show %20") == "100%20 %n%n%s ARRAY::a|:b\n"
+        link.close()
+
+
+def test_plain_events_arrive_but_for_what_the_format_cannot_tell(connection: Connect) -> None:
+    sent = Event({"Event-Name": "BACKGROUND_JOB", **HOSTILE, "variable_percent": "100% %n"}, "-ERR %n%n%s\n")
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        peer.send(wire.encode_event_plain(sent))
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        assert link.receive(2) == sent
+        link.close()
+
+
+def test_a_storm_of_events_loses_none_and_keeps_their_order(connection: Connect) -> None:
+    total = 20_000
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        for start in range(0, total, 500):
+            peer.send(*(event(number) for number in range(start, start + 500)))
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        received = []
+        while (item := link.receive(2)) is not None:
+            received.append(int(item.get("Event-Sequence")))
+            if len(received) == total:
+                break
+        assert received == list(range(total))
+        link.close()
+
+
+def test_an_event_of_many_megabytes_is_one_event(connection: Connect) -> None:
+    sent = Event({"Event-Name": "CUSTOM", "variable_x": "y" * 20_000_000}, "z" * 1_000_000)
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        peer.send(event(1), wire.encode_event_json(sent), event(2))
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        received = [link.receive(5) for _ in range(3)]
+        assert received[1] == sent
+        assert [item.get("Event-Sequence") for item in received if item] == ["1", "", "2"]
+        link.close()
+
+
+def test_an_event_whose_rest_comes_late_is_whole(connection: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        whole = event(1)
+        for place in range(0, len(whole), 20):
+            peer.send(whole[place : place + 20])
+            time.sleep(0.05)
+        peer.send(event(2))
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        received: list[Event] = []
+        while len(received) < 2:
+            item = link.receive(0.02)
+            if item is not None:
+                received.append(item)
+        assert [item.get("Event-Sequence") for item in received] == ["1", "2"]
+        link.close()
+
+
+@pytest.mark.parametrize("place", [10, -1], ids=["in its head", "in its body"])
+def test_a_reply_that_stops_in_the_middle_is_given_up_in_time(connection: Connect, place: int) -> None:
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        peer.read()
+        peer.send(wire.encode_api_response("false")[:place])
+        with pytest.raises(EOFError):
+            peer.read()
+
+    with switch(script) as port:
+        link = connection(port, timeout=0.5)
+        link.connect()
+        started = time.monotonic()
+        with pytest.raises(Timeout):
+            link.api("uuid_exists x")
+        assert time.monotonic() - started < 2
+        assert not link.connected
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "dropped"])
+def test_a_connection_leaves_nothing_behind(connection: Connect, closes: bool) -> None:
+    def counted() -> tuple[int, int]:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    scripts = [lambda peer: peer.log_in()] * 20
+    with switch(*scripts) as port:
+        before = counted()
+        for _ in scripts:
+            link = connection(port)
+            link.connect()
+            if closes:
+                link.close()
+            del link
+        deadline = time.monotonic() + 5
+        while counted() > before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        files, threads = counted()
+        assert files <= before[0]
+        assert threads <= before[1]
+
+
+def test_receive_gives_none_when_its_time_is_over(connection: Connect) -> None:
     done = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -353,7 +506,7 @@ def test_receive_gives_none_when_its_time_is_over() -> None:
         done.set()
 
 
-def test_an_idle_connection_that_the_switch_closed_is_noticed_before_the_next_command() -> None:
+def test_an_idle_connection_that_the_switch_closed_is_noticed_before_the_next_command(connection: Connect) -> None:
     with switch(lambda peer: peer.log_in()) as port:
         link = connection(port)
         link.connect()
@@ -362,7 +515,7 @@ def test_an_idle_connection_that_the_switch_closed_is_noticed_before_the_next_co
         assert link.bgapi("originate x y", uuid4()).outcome is Outcome.NOT_SENT
 
 
-def test_subscriptions_and_filters_are_what_the_switch_expects() -> None:
+def test_subscriptions_and_filters_are_what_the_switch_expects(connection: Connect) -> None:
     lines: list[str] = []
 
     def script(peer: Peer) -> None:
@@ -397,7 +550,7 @@ def test_subscriptions_and_filters_are_what_the_switch_expects() -> None:
     ]
 
 
-def test_a_real_conversation_is_understood() -> None:
+def test_a_real_conversation_is_understood(connection: Connect) -> None:
     """What a switch sent in a whole session, cut at the places where the client spoke."""
     text = (CAPTURES / "handshake.txt").read_bytes()
     parts = [part.partition(b"\n")[2] if n else part for n, part in enumerate(text.split(b"#>>> "))]

@@ -248,7 +248,10 @@ def test_one_line_is_one_command_or_is_refused(line: str) -> None:
         data = encode_command(line, {"Job-UUID": "x"})
     except (ValueError, UnicodeEncodeError):
         return
-    assert CommandDecoder().feed(data + encode_command("next")) == [Command(line, AnyCase([("Job-UUID", "x")])), Command("next", AnyCase())]
+    assert CommandDecoder().feed(data + encode_command("next")) == [
+        Command(line, AnyCase([("Job-UUID", "x")])),
+        Command("next", AnyCase()),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,9 @@ def test_a_person_at_a_terminal_is_understood() -> None:
 
 def test_a_header_of_a_command_is_found_in_any_case_and_keeps_the_one_it_was_written_in() -> None:
     """A switch finds ``job-uuid`` by Job-UUID, and fires an event with the names that ``sendevent`` brought."""
-    (command,) = CommandDecoder().feed(b"sendevent CUSTOM\nEvent-Subclass: a::b\nDialer-Status: x\ndialer-status: y\n\n")
+    (command,) = CommandDecoder().feed(
+        b"sendevent CUSTOM\nEvent-Subclass: a::b\nDialer-Status: x\ndialer-status: y\n\n"
+    )
     assert command.headers["event-subclass"] == command.headers["EVENT-SUBCLASS"] == "a::b"
     assert dict(command.headers) == {"Event-Subclass": "a::b", "Dialer-Status": "x"}
     assert "Status" not in command.headers
