@@ -18,6 +18,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from dialer import clock, embedded
+from dialer.esl import backends
+from dialer.esl.errors import BackendMissing
 
 T = TypeVar("T")
 
@@ -213,6 +215,12 @@ the simulator and give its address to the other processes as SIMULATOR_URL."""
 # The same at each run: the ledger knows a switch by its address.
 SIMULATOR_PORT = number("SIMULATOR_PORT", 18021, 1, 65535)
 SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", "demo")
+ESL_BACKEND = text("ESL_BACKEND", "own")
+"""Who speaks event socket: ``own``, or ``python-esl`` (the C library of FreeSWITCH)."""
+try:
+    backends.connection_class(ESL_BACKEND)
+except (ValueError, BackendMissing) as error:
+    raise ImproperlyConfigured(str(error)) from error
 
 # Phones of operators
 
