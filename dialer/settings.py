@@ -215,6 +215,13 @@ the simulator and give its address to the other processes as SIMULATOR_URL."""
 # The same at each run: the ledger knows a switch by its address.
 SIMULATOR_PORT = number("SIMULATOR_PORT", 18021, 1, 65535)
 SIMULATOR_SCENARIO = text("SIMULATOR_SCENARIO", "demo")
+RECORDINGS_DIR = text("RECORDINGS_DIR", "/var/lib/freeswitch/recordings").rstrip("/")
+"""The folder of the switch below which conversations are recorded."""
+if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", RECORDINGS_DIR) or ".." in RECORDINGS_DIR:
+    raise ImproperlyConfigured(
+        f"RECORDINGS_DIR is “{RECORDINGS_DIR}”. Set it to the whole path of a folder of the switch: letters, digits, "
+        "“_”, “-”, “.” and “/”."
+    )
 ESL_BACKEND = text("ESL_BACKEND", "own")
 """Who speaks event socket: ``own``, or ``python-esl`` (the C library of FreeSWITCH)."""
 try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+
 from agents.models import Operator
 from campaigns.fields import allowed_variables
 from campaigns.models import Gateway, Route
@@ -41,7 +43,7 @@ def plan_of(attempt: Attempt, allowed: frozenset[str] | None = None) -> CallPlan
         answer_window=attempt.answer_window or 0,
         waiting_sound=attempt.campaign.waiting_sound,
         message=attempt.campaign.abandon_message,
-        record_to=attempt.recording,
+        record_to=f"{settings.RECORDINGS_DIR}/{attempt.recording}" if attempt.recording else "",
     )
 
 
