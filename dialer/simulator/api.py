@@ -178,9 +178,7 @@ def _uuid_transfer(switch: Switch, argument: str) -> str:
         return NO_CHANNEL
     if side == "-bleg":
         leg = leg.second or leg.first or leg
-    inline = words[2:3] == ["inline"]
-    programs = dialstring.separate(words[1], ",") if inline else [f"transfer:{words[1]}"]
-    return _let(switch, leg.uuid, [(name, rest) for name, _, rest in (item.partition(":") for item in programs)])
+    return _let(switch, leg.uuid, dialstring.read_program(words[1], "".join(words[2:3])))
 
 
 def _let(switch: Switch, uuid: str, program: list[tuple[str, str]]) -> str:

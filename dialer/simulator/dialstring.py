@@ -22,6 +22,7 @@ DEFAULT_TIMEOUT: Final = 60
 
 _UNQUOTED_COMMA, _QUOTED_COMMA = "\x02", "\x01"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
+_VARIABLE = re.compile(r"\$.?\{", re.DOTALL)
 _EXPANSION = re.compile(r"\$\$?\{([^{}]*)\}")
 
 
@@ -51,8 +52,8 @@ class Originate:
     """The command ``originate``, its first leg not yet read: a fault in it fails the call, not the command."""
 
     dial: str
-    application: str
-    argument: str
+    program: tuple[tuple[str, str], ...]
+    """The applications to run after the answer, with their arguments."""
     caller_name: str = ""
     caller_number: str = ""
     timeout: int = DEFAULT_TIMEOUT
@@ -140,11 +141,24 @@ def read_originate(argument: str) -> Originate:
     if not 2 <= len(words) <= 7:
         raise UsageError
     words = ["" if word.lower() == "undef" else word for word in words] + [""] * 5
-    dial, action, _dialplan, _context, name, number, timeout = words[:7]
-    application, argument = "transfer", action
+    dial, action, dialplan, _context, name, number, timeout = words[:7]
+    program = read_program(action, dialplan)
     if len(action) > 1 and action.startswith("&"):
         application, _, argument = action[1:].partition(")")[0].partition("(")
-    return Originate(dial, application, argument, name, number, int(timeout) if timeout.isdigit() else DEFAULT_TIMEOUT)
+        program = [(application, argument)]
+    seconds = int(timeout) if timeout.isdigit() else DEFAULT_TIMEOUT
+    return Originate(dial, tuple(program), name, number, seconds)
+
+
+def read_program(extension: str, dialplan: str) -> list[tuple[str, str]]:
+    """Return the applications that an extension stands for; those of any dialplan but ``inline`` nobody has written."""
+    if dialplan.lower() != "inline":
+        return [("transfer", extension)]
+    separator = ","
+    if extension.startswith("m:") and extension[3:4] == ":":
+        separator, extension = extension[2], extension[4:]
+    found = (item.partition(":") for item in separate(extension, separator, 128))
+    return [(name.lstrip(" "), argument) for name, _, argument in found]
 
 
 def read_destination(dial: str) -> Destination:
@@ -170,7 +184,10 @@ def read_destination(dial: str) -> Destination:
 
 
 def _read_brackets(text: str, brackets: str, separator: str, variables: dict[str, tuple[str, str]]) -> str:
-    """Add the variables of the brackets that ``text`` begins with, and return what follows them."""
+    """Add the variables of the brackets that ``text`` begins with, and return what follows them.
+
+    A value that holds what looks like a variable is not taken.
+    """
     end = end_of_brackets(text, *brackets)
     if end < 0:
         raise ParseError("DESTINATION_OUT_OF_ORDER")
@@ -179,7 +196,7 @@ def _read_brackets(text: str, brackets: str, separator: str, variables: dict[str
         separator, inside = inside[2], inside[3:]
     for pair in separate(inside, separator):
         parts = separate(pair, "=", 2)
-        if len(parts) == 2 and parts[1]:
+        if len(parts) == 2 and parts[1] and not _VARIABLE.search(parts[1]):
             variables[parts[0].lower()] = (parts[0], parts[1])
     return text[end + 1 :]
 

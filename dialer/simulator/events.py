@@ -31,6 +31,8 @@ _FROM: Final = {
     "CHANNEL_UNPARK": ("switch_ivr.c", "switch_ivr_park", "1213"),
     "CUSTOM": ("sofia_reg.c", "sofia_reg_handle_register_token", "2082"),
     "HEARTBEAT": ("switch_core.c", "send_heartbeat", "92"),
+    "RECORD_START": ("switch_ivr_async.c", "record_callback", "1482"),
+    "RECORD_STOP": ("switch_ivr_async.c", "send_record_stop_event", "1241"),
 }
 """Which line of the switch's source fires an event: it says so in each."""
 _ELSEWHERE = ("switch_event.c", "switch_event_fire_detailed", "2000")
@@ -132,10 +134,10 @@ class Announcer:
             "Event-Sequence": str(self._sequence),
         }
 
-    def leg(self, leg: Leg, name: str) -> None:
+    def leg(self, leg: Leg, name: str, more: Mapping[str, str] | None = None) -> None:
         """Fire an event of a leg, and that of its other half if it has one."""
         with_variables = name != "CHANNEL_OUTGOING"
-        self.tell(name, lambda: leg.headers(with_variables=with_variables))
+        self.tell(name, lambda: {**leg.headers(with_variables=with_variables), **(more or {})})
         if leg.twin and name in _TWIN_EVENTS:
             of_twin = {
                 "Channel-Name": leg.name.removesuffix("-a") + "-b",

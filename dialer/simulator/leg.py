@@ -94,6 +94,8 @@ class Leg:
         """Where the originate that created it must still be answered."""
         self.program: list[tuple[str, str]] = []
         """The applications to run, with their arguments."""
+        self.recordings: list[str] = []
+        """Files in which it is being recorded."""
         self.picked_up = False
         self.patience: Timer | None = None
 

@@ -7,6 +7,7 @@ compared with those recordings in the tests. Where the recordings differ among t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ TICK: Final = 0.02
 """Seconds in which the switch does one thing after another; also until a phone on the network says something."""
 MESSAGE_SECONDS: Final = 3.0
 """How long every file plays."""
+_SILENCE: Final = "silence_stream://"
 
 
 class Switch:
@@ -161,7 +163,7 @@ class Switch:
     def originate(self, argument: str, reply: Reply) -> None:
         """Do the command ``originate``; the reply comes when the first leg is answered or has failed."""
         try:
-            request = dialstring.read_originate(dialstring.expand(argument, self.globals))
+            request = dialstring.read_originate(argument)
         except dialstring.UsageError:
             reply(dialstring.USAGE)
             return
@@ -177,7 +179,7 @@ class Switch:
             if failure.cause != LOST:
                 reply(f"-ERR {failure.cause}\n")
             return
-        leg.report, leg.program = reply, [(request.application, request.argument)]
+        leg.report, leg.program = reply, list(request.program)
         self._ring(leg)
 
     def _ring(self, leg: Leg) -> None:
@@ -273,6 +275,7 @@ class Switch:
             self.hang_up(leg, "NORMAL_CLEARING")
             return
         application, argument = program.pop(0)
+        argument = dialstring.expand(argument, {**self.globals, **leg.variables})
         leg.execute(application, argument)
         match application:
             case "park":
@@ -284,12 +287,18 @@ class Switch:
                 self._intercept(leg, argument)
             case "echo":
                 pass
-            case "playback" | "sleep":
-                seconds = int(argument) / 1000 if application == "sleep" and argument.isdigit() else MESSAGE_SECONDS
-                self._on(leg, seconds, partial(self._next, leg))
-            case "answer" | "record_session" | "set":
-                if application == "set":
+            case "sleep":
+                self._on(leg, int(argument) / 1000 if argument.isdigit() else 0, partial(self._next, leg))
+            case "playback":
+                seconds = _playing_time(leg, argument)
+                if seconds < math.inf:
+                    self._on(leg, seconds, partial(self._next, leg))
+            case "answer" | "set" | "unset":
+                if application != "answer":
                     self.set_variable(leg, *argument.partition("=")[::2])
+                self._next(leg)
+            case "record_session":
+                self._record(leg, argument)
                 self._next(leg)
             case "hangup":
                 self.hang_up(leg, causes.named(argument))
@@ -318,7 +327,7 @@ class Switch:
         first.variables |= {"originate_disposition": "failure", "DIALSTATUS": "INVALIDARGS"}
         timeout = first.variables.get("call_timeout", "")
         try:
-            destination = dialstring.read_destination(dialstring.expand(dial, first.variables))
+            destination = dialstring.read_destination(dial)
             second = self.router.create(
                 destination, int(timeout) if timeout.isdigit() else dialstring.DEFAULT_TIMEOUT, originator=first
             )
@@ -366,6 +375,10 @@ class Switch:
         first.join(second, self._now())
         self.events.bridge(first, second, "CHANNEL_BRIDGE")
         first.joined()
+        if first.variables.get("bridge_pre_execute_aleg_app") == "record_session":
+            leads_to = first.variables.get("bridge_pre_execute_aleg_data", "")
+            first.execute("record_session", leads_to)
+            self._record(first, leads_to)
         for leg, other in ((first, second), (second, first)):
             acts = leg.behaviour
             leg.call.bridged_at = self._instant()
@@ -385,7 +398,8 @@ class Switch:
     def _intercept(self, leg: Leg, argument: str) -> None:
         """Take another leg over: it leaves what it does and is bridged to this one."""
         target = self.legs.get(argument.split(" ")[-1])
-        if target is None or not target.up:
+        alone = leg.variables.get("intercept_unbridged_only") == "true"
+        if target is None or not target.up or (alone and (target.first or target.second)):
             self._next(leg)
             return
         self._in_this_run(TICK, partial(self._meet, leg, target, (target,)))
@@ -411,6 +425,12 @@ class Switch:
             leg.program = []
         first.state, first.state_number = "CS_SOFT_EXECUTE", 3
         self._in_this_run(TICK, partial(self._bridge, first, second))
+
+    def _record(self, leg: Leg, path: str) -> None:
+        """Begin a recording, as far as events tell of one: there is no sound to be kept."""
+        if path:
+            leg.recordings.append(path)
+            self.events.leg(leg, "RECORD_START", {"Record-File-Path": path})
 
     def _release(self, leg: Leg) -> None:
         """Take a leg away from its application and from the leg that it is bridged to, which ends."""
@@ -536,6 +556,8 @@ class Switch:
         if leg.completed or not leg.cause:
             return
         by = leg.ended_by
+        for path in leg.recordings:
+            self.events.leg(leg, "RECORD_STOP", {"Record-File-Path": path})
         leg.variables["sip_hangup_disposition"] = by
         if by == "send_cancel":
             leg.variables["sip_invite_failure_status"] = "487"
@@ -559,3 +581,20 @@ class Switch:
         """Return the rows of ``show registrations``."""
         plan = self.scenario.switch
         return listing.registrations(self.router.registered, plan.domain, plan.hostname, int(self._timers.now()) + 3600)
+
+
+def _playing_time(leg: Leg, what: str) -> float:
+    """Return for how many seconds an argument of ``playback`` sounds, by itself and by the limits set on the leg."""
+    delimiter = leg.variables.get("playback_delimiter", "")[:1]
+    seconds = sum(map(_length, what.split(delimiter) if delimiter else [what]))
+    limit = leg.variables.get("playback_timeout_sec", "")
+    return min(seconds, int(limit)) if limit.isdigit() and int(limit) > 1 else seconds
+
+
+def _length(what: str) -> float:
+    if what.startswith(_SILENCE):
+        milliseconds = what.removeprefix(_SILENCE).partition(",")[0]
+        return int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf
+    if what.startswith("local_stream://") or what.endswith(";loops=-1"):
+        return math.inf
+    return MESSAGE_SECONDS

@@ -25,9 +25,9 @@ def variables(command: str) -> dict[str, str]:
 
 def test_an_originate_has_a_leg_and_an_application_with_its_argument() -> None:
     call = read_originate("{a=1,b=two}user/1001 &bridge([c=3]sofia/gateway/main/+380501112233)")
-    assert (call.application, call.argument) == ("bridge", "[c=3]sofia/gateway/main/+380501112233")
+    assert call.program == (("bridge", "[c=3]sofia/gateway/main/+380501112233"),)
     assert read_destination(call.dial) == Destination({"a": "1", "b": "two"}, "user", "1001")
-    assert read_destination(call.argument) == Destination({"c": "3"}, "sofia", "gateway/main/+380501112233")
+    assert read_destination(call.program[0][1]) == Destination({"c": "3"}, "sofia", "gateway/main/+380501112233")
 
 
 def test_caller_and_timeout_may_follow_the_application() -> None:
@@ -67,7 +67,7 @@ def test_quotes_are_gone_before_the_square_brackets_are_read() -> None:
 
 
 def test_an_application_ends_at_its_first_closing_bracket() -> None:
-    assert read_originate("user/1 &bridge([a=(b)]user/2)").argument == "[a=(b"
+    assert read_originate("user/1 &bridge([a=(b)]user/2)").program == (("bridge", "[a=(b"),)
 
 
 def test_a_backslash_at_the_end_of_a_value_swallows_the_next_variable() -> None:
@@ -106,7 +106,7 @@ def test_plain_values_survive_all_of_it(values: dict[str, str]) -> None:
     inside = ",".join(f"{name}={value}" for name, value in values.items())
     call = read_originate(f"{{{inside}}}user/1 &bridge([{inside}]user/2)")
     assert read_destination(call.dial).variables == values
-    assert read_destination(call.argument).variables == values
+    assert read_destination(call.program[0][1]).variables == values
 
 
 @given(st.text(string.ascii_letters + "' \\,=|"), st.sampled_from(" ,|="))
