@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+PYTHON_ESL := $(VENV)/python-esl
 # More of the same command, for example: make test ARGS="-k calendar"
 ARGS ?=
 JOBS ?= 2
@@ -14,10 +15,10 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format rehearse bench faults clean
+.PHONY: help setup python-esl run test lint format rehearse bench faults clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(READY) ## Make the virtual environment (PYTHON=python3.12 chooses the Python)
 
@@ -40,6 +41,20 @@ $(READY): requirements.txt requirements-dev.txt
 	$$chosen -m venv $(VENV) && \
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
 	touch $@
+
+python-esl: $(PYTHON_ESL) ## Add the C library that ESL_BACKEND=python-esl uses (needs g++ and python3-dev)
+
+$(PYTHON_ESL): requirements-esl.txt requirements-esl-build.txt | $(READY)
+	@headers=$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	if ! command -v g++ >/dev/null || [ ! -e "$$headers/Python.h" ]; then \
+		echo "This needs g++ and the headers of Python ($$headers/Python.h). On Debian: apt install g++ python3-dev"; \
+		exit 1; \
+	fi
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-esl-build.txt
+	@# Its build runs the first swig on the path; that of a system is too new.
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation -r requirements-esl.txt
+	@touch $@
 
 run: $(READY) ## Run the dialer on this machine, with a demo on the first run
 	@$(RUN) manage.py run $(ARGS)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from dialer.esl.backends import connection_class
 from dialer.esl.client import Connection, Outcome, Reply
 from dialer.esl.errors import EslError
 from dialer.switch import commands, events
@@ -42,7 +43,8 @@ class SwitchNode:
 
     def connect(self) -> Line:
         """Connect and log in; raises ``EslError``."""
-        connection = Connection(self.host, self.port, self.password, connect_timeout=CONNECT_TIMEOUT, timeout=TIMEOUT)
+        backend = connection_class(settings.ESL_BACKEND)
+        connection = backend(self.host, self.port, self.password, connect_timeout=CONNECT_TIMEOUT, timeout=TIMEOUT)
         connection.connect()
         return Line(connection)
 
