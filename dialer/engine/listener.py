@@ -118,7 +118,7 @@ class Listener:
             case _:
                 orders = calls.apply(event)
                 if orders:
-                    line.run(orders)
+                    line.carry_out(orders)
 
     def _wish(self, event: events.StatusWanted) -> None:
         """Take the status that an operator chose by dialling a service number."""

@@ -136,9 +136,17 @@ class Line:
         answers = self._connection.api_many(map(commands.exists, asked))
         return {leg for leg, answer in zip(asked, answers, strict=True) if commands.read_exists(answer)}
 
-    def run(self, orders: Iterable[str]) -> bool:
-        """Run commands on legs that exist (``setvars``, ``hang_up``); ``False`` when one of the legs is gone."""
-        return all(answer.startswith("+OK") for answer in self._connection.api_many(orders))
+    def carry_out(self, orders: Iterable[str | Originate]) -> bool:
+        """Carry out commands on legs that exist (``setvars``, ``hang_up``), then begin legs, each pipelined.
+
+        ``False`` when one of the legs is gone, or the switch did not take one of those to begin.
+        """
+        given = list(orders)
+        answers = self._connection.api_many([order for order in given if isinstance(order, str)])
+        replies = self.place([order for order in given if isinstance(order, Originate)])
+        return all(answer.startswith("+OK") for answer in answers) and all(
+            reply.outcome is Outcome.ACCEPTED for reply in replies
+        )
 
     def channels(self) -> set[str]:
         """Return the ids of all channels as far as the switch's list, which lags, knows them."""

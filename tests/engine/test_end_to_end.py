@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 
 from agents.models import Operator, OperatorState, OperatorStatus
-from campaigns.models import Campaign, CampaignState
+from campaigns.models import Campaign, CampaignState, ConnectOrder
 from dialer import verbs
 from dialer.engine import invariants, tasks
 from dialer.engine.listener import Listener
@@ -231,3 +231,68 @@ def test_values_of_variables_reach_the_switch_unchanged(house: House) -> None:
     call = house.simulator.calls_to("1001")[0]
     assert unpack_variables(call.variables["dialer_variables"]) == campaign.variables
     assert call.variables["debt"] == "20000"
+
+
+# --- subscriber first -------------------------------------------------------------------------------------------
+
+
+def test_subscriber_first_he_answers_the_operator_is_rung_and_they_talk(house: House) -> None:
+    campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST)
+    make_operator(campaign, extension="1001", wrap_up_time=0)
+    happy, busy = make_member(campaign, ["+380500000000"]), make_member(campaign, ["+380500000001"])
+    house.simulator.subscriber("380500000001").fails("UNALLOCATED_NUMBER")
+    house.until(completed)
+    ends = dict(Member.objects.values_list("pk", "end_cause"))
+    assert ends == {happy.pk: "NORMAL_CLEARING", busy.pk: "UNALLOCATED_NUMBER"}
+    talked = Attempt.objects.get(member=happy)
+    assert talked.subscriber_answered_at
+    assert talked.operator_answered_at
+    assert talked.bridged_at
+    assert talked.subscriber_answered_at < talked.operator_answered_at <= talked.bridged_at
+    assert Attempt.objects.get(member=busy).operator_sending_at is None
+    assert not Repair.objects.exists()
+
+
+def test_subscriber_first_the_next_operator_takes_him_when_the_first_one_does_not(house: House) -> None:
+    campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST)
+    first = make_operator(campaign, extension="1001", wrap_up_time=0, reject_delay=60)
+    second = make_operator(campaign, extension="1002", wrap_up_time=0)
+    Operator.objects.filter(pk=first.pk).update(idle_since="2020-01-01T00:00:00Z")
+    house.simulator.operator("1001").rejects()
+    make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    attempt = Attempt.objects.get()
+    assert attempt.operator == second
+    assert attempt.bridged_at
+    assert [tried.cause for tried in attempt.tries.all()] == ["CALL_REJECTED"]
+    assert not Repair.objects.exists()
+
+
+def test_subscriber_first_one_whom_nobody_takes_is_abandoned_when_the_window_is_over(house: House) -> None:
+    campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST, answer_window=3, max_retries=1)
+    operator = make_operator(campaign, extension="1001", reject_delay=60)
+    house.simulator.operator("1001").rejects()
+    make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.cause) == ("abandoned", "ABANDONED")
+    assert attempt.subscriber_ended_at
+    assert attempt.subscriber_answered_at
+    waited = (attempt.subscriber_ended_at - attempt.subscriber_answered_at).total_seconds()
+    assert 2.5 < waited < 6
+    operator.refresh_from_db()
+    assert operator.state == OperatorState.WAITING
+    assert Member.objects.get().end_cause == "MAX_TRY_COUNT"
+
+
+def test_subscriber_first_a_listener_that_was_away_rings_for_whoever_answered_meanwhile(house: House) -> None:
+    campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST, answer_window=30)
+    make_operator(campaign, extension="1001", wrap_up_time=0)
+    make_member(campaign, ["+380500000000"])
+    house.until(lambda: Attempt.objects.filter(subscriber_created_at__isnull=False).exists())
+    house.deafen()
+    house.until(lambda: any(call.answered_at for call in house.simulator.calls_to("380500000000")))
+    house.listen()
+    house.until(completed, 40)
+    attempt = Attempt.objects.get()
+    assert attempt.bridged_at or attempt.outcome == "abandoned"

@@ -97,7 +97,7 @@ def test_what_a_line_can_do() -> None:
         assert not line.kill(legs[1], "MANAGER_REQUEST")
         assert line.registrations() == {"1001"}
         assert line.channels() == {str(legs[2])}
-        assert line.run([f"uuid_setvar {legs[2]} note a,b"])
+        assert line.carry_out([f"uuid_setvar {legs[2]} note a,b"])
         with pytest.raises(CommandRefused):
             line.existing(legs[:1])
 
