@@ -13,6 +13,9 @@ called, not its Python classes, and the rest stays with ``dialer.esl``, for what
   and ``%n`` ends the process. They drop what is empty, cut up what has ``ARRAY::`` in it or ``[`` in its name, and copy
   each event. The function below them leaves the body of a frame as it came; ``dialer.esl.wire`` reads it.
 
+- It looks for the end of a head one byte past what has arrived. In its buffer that is a byte of an earlier message once
+  6 MB have come, and a newline there cuts the frame, and every later one, in the wrong place. We keep zeros there.
+
 What remains: the library waits for the rest of a frame that stopped in the middle. ``receive`` may therefore last up to
 ``timeout`` longer than asked; a rest that has not come by then ends the connection (``Timeout``). What had arrived and
 was not received when the other side reset the connection is lost. Of a reply, the headers in ``_HEADERS`` are known,
@@ -61,14 +64,24 @@ _receive = _library.esl_recv_event_timed
 _receive.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))
 _disconnect = _library.esl_disconnect
 _disconnect.argtypes = (ctypes.c_void_p,)
-_in_use = _library.esl_buffer_inuse
-_in_use.argtypes, _in_use.restype = (ctypes.c_void_p,), ctypes.c_size_t
 _header = _library.esl_event_get_header_idx
 _header.argtypes, _header.restype = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int), ctypes.c_char_p
 _body = _library.esl_event_get_body
 _body.argtypes, _body.restype = (ctypes.c_void_p,), ctypes.c_char_p
 _destroy = _library.esl_event_destroy
 _destroy.argtypes, _destroy.restype = (ctypes.POINTER(ctypes.c_void_p),), None
+
+
+class _Buffer(ctypes.Structure):
+    """What the library has received: ``used`` bytes from ``head`` on are not given out yet."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("head", ctypes.c_void_p),
+        ("used", ctypes.c_size_t),
+        ("actually_used", ctypes.c_size_t),
+        ("datalen", ctypes.c_size_t),
+    )
 
 
 class _Handle(ctypes.Structure):
@@ -81,7 +94,7 @@ class _Handle(ctypes.Structure):
         ("sock", ctypes.c_int),
         ("err", ctypes.c_char * 256),
         ("errnum", ctypes.c_int),
-        ("packet_buf", ctypes.c_void_p),
+        ("packet_buf", ctypes.POINTER(_Buffer)),
         ("rest", ctypes.c_char * (256 * 1024)),
     )
 
@@ -94,6 +107,8 @@ class LibraryConnection(Connection):
     ) -> None:
         super().__init__(host, port, password, connect_timeout=connect_timeout, timeout=timeout)
         self._handle: _Handle | None = None
+        self._place = 0
+        """Where in its buffer the library was when it was last asked."""
         self._give_up_at: float | None = None
         """Set while the library may be waiting for the rest of a frame."""
         self._gave_up = False
@@ -112,7 +127,7 @@ class LibraryConnection(Connection):
             if attached != _SUCCESS or handle.sock != descriptor:
                 raise ConnectionFailed("python-ESL did not take the connection over: is it version 1.4.18?")
             os.dup2(self._socket.fileno(), descriptor, inheritable=False)
-        self._handle, self._gave_up = handle, False
+        self._handle, self._place, self._gave_up = handle, 0, False
         threading.Thread(target=_watch, args=(weakref.ref(self), self._socket), name="esl-watch", daemon=True).start()
 
     def _is_stuck(self, sock: socket.socket) -> bool | None:
@@ -131,8 +146,23 @@ class LibraryConnection(Connection):
 
     def _wait(self, deadline: float, *, write: bool = False) -> bool:
         # What it has received and not given out no longer shows on the socket.
-        holds_more = self._handle is not None and _in_use(self._handle.packet_buf) > 0
+        holds_more = self._handle is not None and self._handle.packet_buf.contents.used > 0
         return holds_more or super()._wait(deadline, write=write)
+
+    def _clean(self, buffer: _Buffer) -> None:
+        """See to it that zeros follow what the library holds: move that to the front before the buffer has filled.
+
+        It begins with zeros, and no frame between two calls fills the second half but one of megabytes; then the
+        library has moved to the front by itself, and left old bytes behind it.
+        """
+        place = buffer.head - buffer.data
+        if self._place <= place < buffer.datalen // 2:
+            self._place = place
+            return
+        ctypes.memmove(buffer.data, buffer.head, buffer.used)
+        ctypes.memset(buffer.data + buffer.used, 0, buffer.datalen - buffer.used)
+        buffer.head, buffer.actually_used = buffer.data, buffer.used
+        self._place = 0
 
     def _read(self) -> None:
         """Take one frame from the library, if it holds one or one is arriving."""
@@ -140,6 +170,7 @@ class LibraryConnection(Connection):
             super()._read()
             return
         frame = ctypes.c_void_p()
+        self._clean(self._handle.packet_buf.contents)
         self._give_up_at = time.monotonic() + self._timeout
         # There is something, so the millisecond passes for a slow start alone; 0 would mean for ever.
         status = _receive(ctypes.byref(self._handle), 1, 0, ctypes.byref(frame))

@@ -427,6 +427,31 @@ def test_an_event_of_many_megabytes_is_one_event(connection: Connect) -> None:
         link.close()
 
 
+def test_a_head_cut_between_its_last_two_line_ends_is_whole(connection: Connect) -> None:
+    """Behind long answers of line ends: what stands in a buffer from before is not what has arrived."""
+    answer = "\n" * 4_000_000
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        for _ in range(2):
+            peer.expect("api list")
+            peer.send(wire.encode_api_response(answer))
+        for number in range(1, 6):
+            whole = event(number)
+            place = whole.index(b"\n\n") + 1
+            peer.send(whole[:place])
+            time.sleep(0.05)
+            peer.send(whole[place:])
+
+    with switch(script) as port:
+        link = connection(port)
+        link.connect()
+        assert link.api_many(["list", "list"]) == [answer, answer]
+        received = [link.receive(2) for _ in range(5)]
+        assert [item.get("Event-Sequence") for item in received if item] == ["1", "2", "3", "4", "5"]
+        link.close()
+
+
 def test_an_event_whose_rest_comes_late_is_whole(connection: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
