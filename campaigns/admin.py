@@ -172,7 +172,7 @@ class CampaignAdmin(KeptWhileUsed):
     list_select_related = ("calendar",)
     search_fields = ("name",)
     autocomplete_fields = ("calendar",)
-    readonly_fields = ("shown_state", "progress", "lines")
+    readonly_fields = ("shown_state", "progress", "lines", "answering")
     actions = ("run_selected", "stop_selected")
     used_by = ("members", "attempts")
     change_form_template = "admin/campaigns/campaign/change_form.html"
@@ -181,7 +181,7 @@ class CampaignAdmin(KeptWhileUsed):
         css = CSS
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        state = ((None, {"fields": ("shown_state", "progress", "lines")}),) if obj else ()
+        state = ((None, {"fields": ("shown_state", "progress", "lines", "answering")}),) if obj else ()
         return (
             *state,
             (_("General"), {"fields": ("name", "calendar", "priority")}),
@@ -253,6 +253,17 @@ class CampaignAdmin(KeptWhileUsed):
         return format_html(
             '<span class="progress-line"><progress max="{}" value="{}"></progress>{}</span>', total or 1, ended, told
         )
+
+    @admin.display(description=_("answered calls"))
+    def answering(self, campaign: Campaign) -> str:
+        found = Attempt.objects.filter(campaign=campaign).answering(clock.now())
+        return gettext(
+            "%(answered)d in 30 days; %(abandoned)d abandoned (%(percent).1f %%), "
+            "%(slow)d bridged after more than 2 s"
+        ) % {
+            "answered": found.answered, "abandoned": found.abandoned, "percent": found.abandoned_percent,
+            "slow": found.slow,
+        }  # fmt: skip
 
     # Saving goes through the actions, so that an edit has its effects.
 

@@ -337,7 +337,7 @@ def _campaign(
         "state": state,
         "label": campaign.get_state_display(),
         "tone": CAMPAIGN_TONES.get(state, "off"),
-        "why": _why(campaign, of, live, lines, staff, switched),
+        "why": _why(campaign, of, live, lines, staff, switched) + _fallen_back(campaign),
         "since": _ms(campaign.state_since),
         "active": state in ACTIVE_STATES,
         "at_work": state in AT_WORK,
@@ -391,6 +391,14 @@ def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: 
     if not staff.waiting:
         return _("dialling, every operator is busy")
     return _("dialling")
+
+
+def _fallen_back(campaign: Campaign) -> str:
+    """Tell that too many answered calls were abandoned to go on subscriber first."""
+    until = campaign.operator_first_until
+    if campaign.state not in AT_WORK or until is None or until <= clock.now():
+        return ""
+    return _("; operator first %s, too many were abandoned") % _until(until, campaign.calendar.time_zone)
 
 
 def _until(instant: datetime | None, zone: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import ConnectOrder
@@ -93,6 +94,27 @@ class KillReason(models.TextChoices):
     WITHDRAWN = "withdrawn", _("The attempt was withdrawn")
 
 
+ABANDONMENT_DAYS = 30
+"""The rate of abandonment is that of so many days."""
+SLOW_BRIDGE = 2
+"""Seconds from answer to bridge that are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How the answered calls of a while went on."""
+
+    answered: int
+    abandoned: int
+    """Nobody took them."""
+    slow: int
+    """Bridged, but after more than ``SLOW_BRIDGE`` seconds."""
+
+    @property
+    def abandoned_percent(self) -> float:
+        return 100 * self.abandoned / self.answered if self.answered else 0.0
+
+
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     def live(self) -> AttemptQuerySet:
         """Those that hold an operator, a subscriber and a line."""
@@ -100,6 +122,18 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def ended(self) -> AttemptQuerySet:
         return self.filter(ended_at__isnull=False)
+
+    def answering(self, now: datetime) -> Answering:
+        """Count how the answered calls of the last 30 days went on; one statement."""
+        since = now - timedelta(days=ABANDONMENT_DAYS)
+        slow = F("subscriber_answered_at") + timedelta(seconds=SLOW_BRIDGE)
+        return Answering(
+            **self.filter(subscriber_answered_at__gt=since).aggregate(
+                answered=Count("pk"),
+                abandoned=Count("pk", filter=Q(outcome=Outcome.ABANDONED)),
+                slow=Count("pk", filter=Q(bridged_at__gt=slow)),
+            )
+        )
 
 
 class Attempt(models.Model):
@@ -239,7 +273,7 @@ class Attempt(models.Model):
             # the rate of abandonment
             models.Index(
                 fields=["campaign", "subscriber_answered_at"],
-                include=["outcome"],
+                include=["outcome", "bridged_at"],
                 condition=Q(subscriber_answered_at__isnull=False),
                 name="attempt_answered",
             ),

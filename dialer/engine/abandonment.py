@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from campaigns import actions as campaigns
 from campaigns import hours
 from campaigns.models import ACTIVE_STATES, Campaign, ConnectOrder
 from dialer import clock
 from dialer.engine import policy
-from dialer.models import Attempt, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +24,13 @@ def mind() -> None:
     chosen = Campaign.objects.filter(state__in=ACTIVE_STATES, connect_order=ConnectOrder.SUBSCRIBER_FIRST)
     decided = Q(operator_first_until__isnull=True) | Q(operator_first_until__lte=now)
     for campaign in chosen.filter(decided).select_related("calendar"):
-        answered, abandoned = of_campaign(campaign.pk, now)
-        if policy.too_many_abandoned(answered, abandoned, float(campaign.abandonment_cap)):
+        found = campaign.attempts.answering(now)
+        if policy.too_many_abandoned(found.answered, found.abandoned, float(campaign.abandonment_cap)):
             until = hours.next_midnight(campaign.calendar.time_zone, now)
             if campaigns.ring_operator_first(campaign.pk, until):
                 log.warning(
                     "Campaign %s: %s of %s answered calls were abandoned; operator first until %s.",
-                    campaign.pk, abandoned, answered, until, extra={"campaign": campaign.pk},
+                    campaign.pk, found.abandoned, found.answered, until, extra={"campaign": campaign.pk},
                 )  # fmt: skip
         elif campaign.operator_first_until is not None and campaigns.ring_operator_first(campaign.pk, None):
             log.info("Campaign %s: subscriber first again.", campaign.pk, extra={"campaign": campaign.pk})
-
-
-def of_campaign(campaign_id: int, now: datetime) -> tuple[int, int]:
-    """Return how many calls of a campaign were answered in the last 30 days, and how many of these abandoned."""
-    since = now - timedelta(days=policy.ABANDONMENT_DAYS)
-    found = Attempt.objects.filter(campaign=campaign_id, subscriber_answered_at__gt=since).aggregate(
-        answered=Count("pk"), abandoned=Count("outcome", filter=Q(outcome=Outcome.ABANDONED))
-    )
-    return found["answered"], found["abandoned"]

@@ -166,7 +166,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("subscriber_answered_at__isnull", False)),
                 fields=["campaign", "subscriber_answered_at"],
-                include=("outcome",),
+                include=("outcome", "bridged_at"),
                 name="attempt_answered",
             ),
         ),

@@ -389,3 +389,11 @@ class TestClock:
             first = json.loads(live.snapshot_json())["now"]
             travel.shift(0.4)
             assert json.loads(live.snapshot_json())["now"] == first + 400
+
+
+def test_a_campaign_that_fell_back_to_operator_first_says_so() -> None:
+    campaign = make_campaign(connect_order="subscriber_first", operator_first_until=clock.now() + timedelta(hours=3))
+    Campaign.objects.filter(pk=campaign.pk).update(state="running")
+    [told] = live.read()["campaigns"]
+    assert "operator first until" in told["why"]
+    assert "too many were abandoned" in told["why"]

@@ -13,11 +13,10 @@ from dialer.engine.policy.ends import (
 )
 from dialer.engine.policy.operators import OperatorDecision, OperatorFacts, decide_operator
 from dialer.engine.policy.results import Result, ResultDecision, decide_no_result, decide_result, read_result
-from dialer.engine.policy.waiting import ABANDONMENT_DAYS, Waiting, bring, seconds_left, too_many_abandoned
+from dialer.engine.policy.waiting import Waiting, bring, seconds_left, too_many_abandoned
 
 __all__ = [
     "ABANDONED",
-    "ABANDONMENT_DAYS",
     "SUCCESS_CAUSE",
     "AttemptFacts",
     "CampaignLines",

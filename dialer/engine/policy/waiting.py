@@ -8,10 +8,8 @@ from datetime import datetime, timedelta
 
 from dialer.engine.policy.allotment import RANKS, FreeOperator, TierPlace
 
-ABANDONMENT_DAYS = 30
-"""The rate of abandonment is that of so many days."""
 ABANDONMENT_FROM = 100
-"""Answered calls in those days before the rate means anything."""
+"""Answered calls before their rate of abandonment means anything."""
 SHORTEST_RING = 2
 """Seconds of the answer window below which it is not worth while to ring another operator."""
 
@@ -71,5 +69,5 @@ def _has_line(operator: FreeOperator, lines: Mapping[int, int]) -> bool:
 
 
 def too_many_abandoned(answered: int, abandoned: int, cap: float) -> bool:
-    """Tell whether more than ``cap`` percent of the answered calls of ``ABANDONMENT_DAYS`` were abandoned."""
+    """Tell whether more than ``cap`` percent of the answered calls were abandoned."""
     return answered >= ABANDONMENT_FROM and abandoned * 100 > cap * answered
