@@ -29,7 +29,7 @@ VERSION: Final = "1.11.2-release+git~20260809T162310Z~3f13ad1b1d~64bit"
 READABLE_VERSION: Final = "1.11.2-release git 3f13ad1 2026-08-09 16:23:10Z 64bit"
 TICK: Final = 0.02
 """Seconds in which the switch does one thing after another; also until a phone on the network says something."""
-MESSAGE_SECONDS: Final = 3.0
+MESSAGE_SECONDS: Final = 1.0
 """How long every file plays."""
 _SILENCE: Final = "silence_stream://"
 
@@ -77,7 +77,13 @@ class Switch:
     def globals(self) -> Mapping[str, str]:
         """The variables of the switch as a whole."""
         plan = self.scenario.switch
-        return {"core_uuid": self.events.core_uuid, "hostname": plan.hostname, "domain": plan.domain}
+        return {
+            "core_uuid": self.events.core_uuid,
+            "hostname": plan.hostname,
+            "domain": plan.domain,
+            "conf_dir": "/etc/freeswitch",
+            "recordings_dir": "/var/lib/freeswitch/recordings",
+        }
 
     # --- time -----------------------------------------------------------------------------------------------------
 

@@ -222,17 +222,15 @@ class Stage(ABC):
             return created <= ended and bool(story.all(JobDone))
 
         self._listen(story, over, "the end of all")
-        self.pass_time(story, quiet)
+        self.pass_time(quiet)
         assert over(), [f"{story.who(event)} {_word(event)}" for event in story.told]
         return story
 
-    def pass_time(self, story: Story, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Hear what comes in so many seconds."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            event = self.ears.receive(left)
-            if event is not None and story.concerns(event):
-                story.told.append(event)
+            self._keep(self.ears.receive(left))
 
     def _listen(self, story: Story, done: Callable[[], bool], awaited: str) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -240,7 +238,11 @@ class Stage(ABC):
             event = self.ears.receive(max(0.0, deadline - time.monotonic()))
             told = [f"{story.who(event)} {_word(event)}" for event in story.told]
             assert event is not None, f"{awaited} did not come; heard: {told}"
-            if story.concerns(event):
+            self._keep(event)
+
+    def _keep(self, event: SwitchEvent | None) -> None:
+        for story in self._stories:
+            if event is not None and story.concerns(event):
                 story.told.append(event)
 
     def receive(self, kind: type[T], matching: Callable[[T], bool] = lambda event: True) -> T:

@@ -157,7 +157,7 @@ def test_a_short_answer_is_bridged_and_over(stage: Stage) -> None:
 def test_what_the_network_says_before_the_answer_is_no_answer(stage: Stage) -> None:
     story = stage.operator_first(carrier(EARLY_MEDIA, 1, 0.5))
     stage.hear(story, LegProgress, "subscriber")
-    stage.pass_time(story, 0.4)
+    stage.pass_time(0.4)
     assert story.of("subscriber") == ["created", "early media"]
     stage.hear_all(story)
     assert story.of("subscriber") == ["created", "early media", "answered", "ended NORMAL_CLEARING", "gone"]
@@ -219,7 +219,7 @@ def test_a_second_call_with_a_living_id_fails_and_leaves_the_first_alone(stage: 
     stage.place(commands.operator_first(again.plan))
     job = stage.hear(again, JobDone)
     assert (job.ok, job.cause) == (False, "DESTINATION_OUT_OF_ORDER")
-    stage.pass_time(story, 0.3)
+    stage.pass_time(0.3)
     assert stage.line.existing([story.plan.operator_uuid, story.plan.subscriber_uuid]) == set(story.legs)
 
 
