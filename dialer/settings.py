@@ -113,10 +113,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "import_export",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "campaigns",
     "agents",
     "members",
     "dialer",
+    "dialer.api",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -152,6 +156,40 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+AUTHENTICATION_BACKENDS = ["dialer.api.guard.GuardBackend", "django.contrib.auth.backends.ModelBackend"]
+
+# REST interface
+
+API_REQUESTS_PER_MINUTE = number("API_REQUESTS_PER_MINUTE", 6000, 1, 1_000_000)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "dialer.api.authentication.KeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["dialer.api.roles.ByRole"],
+    "DEFAULT_THROTTLE_CLASSES": ["dialer.api.throttles.PerKey"],
+    "DEFAULT_PARSER_CLASSES": ["dialer.api.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "dialer.api.description.Description",
+    "EXCEPTION_HANDLER": "dialer.api.errors.answer",
+    "NON_FIELD_ERRORS_KEY": "body",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Progressive dialer",
+    "VERSION": "2",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v2",
+    "POSTPROCESSING_HOOKS": ["dialer.api.description.finish"],
+    "ENUM_NAME_OVERRIDES": {},
+}
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -257,6 +295,7 @@ CELERY_BEAT_SCHEDULE = {
     "dispatch": {"task": "dialer.engine.tasks.dispatch", "schedule": 1.0, "options": {"expires": 1, "queue": "dial"}},
     "tidy": {"task": "dialer.engine.tasks.tidy", "schedule": 2.0, "options": {"expires": 2}},
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
+    "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # Logs: events with keys, to the standard error output

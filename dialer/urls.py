@@ -5,5 +5,6 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("", include("dialer.api.urls")),
     path("", include("dialer.web_urls")),
 ]
