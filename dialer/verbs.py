@@ -87,10 +87,12 @@ def _send_wake() -> None:
 
 def wake_in(seconds: float) -> None:
     """Have a dispatch pass run so many real seconds (below a few) from now. Raises nothing: beat is the net."""
+    wait, timer = max(1, int(seconds * 1000)), f"{WAKE_KEY}:timer"
     try:
         with redis() as client:
-            # Whoever comes first sets the timer; its pass sets the next one.
-            if client.set(f"{WAKE_KEY}:timer", "1", nx=True, px=max(1, int(seconds * 1000))):
+            # One timer at a time, the nearest; its pass sets the next one.
+            if not 0 <= int(client.pttl(timer)) <= wait:
+                client.set(timer, "1", px=wait)
                 current_app.send_task(
                     "dialer.engine.tasks.dispatch",
                     queue="dial",
