@@ -84,7 +84,7 @@ def stack(
 
 def simulator(port: int, password: str, scenario: str, seed: int, state: Path) -> Program:
     """Return the program of the simulated switch, on a port of this machine; ``state`` outlives its kills."""
-    options = ["--listen", f"127.0.0.1:{port}", "--password", password, "--scenario", scenario, "--seed", str(seed)]
+    options = ["--listen", f"127.0.0.1:{port}", f"--password={password}", "--scenario", scenario, "--seed", str(seed)]
     options += ["--state", str(state)]
     return Program("simulator", python("manage.py", "simulate", *options), port=port)
 

@@ -16,11 +16,11 @@ from django.db.models import Count, Q, Value
 from django.db.models.functions import Coalesce, NullIf
 
 from agents.models import Operator
-from campaigns.models import Campaign, CampaignState, Completion, Gateway
+from campaigns.models import Campaign, CampaignState, Completion, ConnectOrder, Gateway
 from dialer import clock
 from dialer.engine import invariants
 from dialer.engine.invariants import Violation
-from dialer.models import Attempt, Outcome, Repair
+from dialer.models import Attempt, OperatorTry, Outcome, Repair
 from dialer.rehearsal.play import OVER, Played
 from members.models import OPEN_STATES, Member, MemberState
 
@@ -158,9 +158,14 @@ def operator_seconds(ended: Sequence[Attempt], played: Played) -> dict[str, int]
     wrap_ups = dict(Operator.objects.values_list("pk", "wrap_up_time"))
     of: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in ended:
-        of[attempt.operator_id].append(attempt)
+        if attempt.seeking_since is None:  # else it held nobody in the end
+            of[attempt.operator_id].append(attempt)
+    for tried in OperatorTry.objects.all():
+        total["ring"] += _seconds(tried.ringing_at, tried.answered_at or tried.ended_at)
     for operator, his in of.items():
-        for attempt, following in zip(his, [*(later.reserved_at for later in his[1:]), played.ended], strict=True):
+        for attempt, following in zip(
+            his, [*(later.operator_reserved_at or later.reserved_at for later in his[1:]), played.ended], strict=True
+        ):
             end = attempt.operator_ended_at or attempt.ended_at
             total["ring"] += _seconds(attempt.operator_ringing_at, attempt.operator_answered_at or end)
             total["dial"] += _seconds(attempt.operator_answered_at, attempt.bridged_at or end)
@@ -262,13 +267,17 @@ def dialled_more_than_once(attempts: Sequence[Attempt], calls: Path) -> list[Vio
     of_operators = dict(Operator.objects.values_list("pk", Coalesce(NullIf("contact", Value("")), "extension")))
     sent: Counter[str] = Counter()
     known: Counter[str] = Counter()
+    legs = [(attempt.digits, attempt.sending_at, attempt.subscriber_created_at) for attempt in attempts]
     for attempt in attempts:
-        for digits, created in (
-            (attempt.digits, attempt.subscriber_created_at),
-            (of_operators[attempt.operator_id].removeprefix("+"), attempt.operator_ringing_at),
-        ):
-            sent[digits] += attempt.sending_at is not None
-            known[digits] += created is not None
+        # Subscriber first an operator is rung once the subscriber has answered.
+        first = attempt.connect_order == ConnectOrder.OPERATOR_FIRST
+        ordered_at = attempt.sending_at if first else attempt.operator_sending_at
+        legs.append((of_operators[attempt.operator_id].removeprefix("+"), ordered_at, attempt.operator_ringing_at))
+    for tried in OperatorTry.objects.all():
+        legs.append((of_operators[tried.operator_id].removeprefix("+"), tried.sending_at, tried.ringing_at))
+    for digits, ordered, created in legs:
+        sent[digits] += ordered is not None
+        known[digits] += created is not None
     found = [
         Violation(4, f"Number {digits} was dialled {count} times for {sent[digits]} calls sent.", {"digits": digits})
         for digits, count in made.items()
@@ -285,8 +294,8 @@ def dialled_more_than_once(attempts: Sequence[Attempt], calls: Path) -> list[Vio
 
 
 TABLES = (
-    "agents_operator", "campaigns_campaign", "campaigns_gateway", "dialer_attempt", "dialer_node", "dialer_repair",
-    "dialer_resultreport", "members_communication", "members_member",
+    "agents_operator", "campaigns_campaign", "campaigns_gateway", "dialer_attempt", "dialer_node", "dialer_operatortry",
+    "dialer_repair", "dialer_resultreport", "members_communication", "members_member",
 )  # fmt: skip
 
 

@@ -65,3 +65,14 @@ def test_everything_at_once_ends_without_violation() -> None:
     outcome = rehearse("hostile", seed=3)
     assert everyone_ended(outcome)
     assert outcome["repairs"]["switch_restarted"] > 0, "the switch restarts in the middle of calls"
+
+
+@pytest.mark.parametrize(
+    "kills", [(), ("listener@60", "dial@120", "simulator@200"), ("worker@80", "broker@120", "database@200")],
+    ids=lambda kills: "+".join(kills) or "none",
+)  # fmt: skip
+def test_subscriber_first_leaves_nobody_behind_whatever_dies(kills: tuple[str, ...]) -> None:
+    outcome = rehearse("subscriber_first", *kills)
+    assert [kill["process"] for kill in outcome["killed"]] == [text.partition("@")[0] for text in kills]
+    assert everyone_ended(outcome)
+    assert outcome["successes"] > 0
