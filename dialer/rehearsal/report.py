@@ -273,8 +273,10 @@ def dialled_more_than_once(attempts: Sequence[Attempt], calls: Path) -> list[Vio
         first = attempt.connect_order == ConnectOrder.OPERATOR_FIRST
         ordered_at = attempt.sending_at if first else attempt.operator_sending_at
         legs.append((of_operators[attempt.operator_id].removeprefix("+"), ordered_at, attempt.operator_ringing_at))
-    for tried in OperatorTry.objects.all():
-        legs.append((of_operators[tried.operator_id].removeprefix("+"), tried.sending_at, tried.ringing_at))
+    legs += [
+        (of_operators[tried.operator_id].removeprefix("+"), tried.sending_at, tried.ringing_at)
+        for tried in OperatorTry.objects.all()
+    ]
     for digits, ordered, created in legs:
         sent[digits] += ordered is not None
         known[digits] += created is not None
