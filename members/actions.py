@@ -7,17 +7,20 @@ subscriber be called who could not be before locks his campaign ``FOR SHARE``, s
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import CharField, Exists, F, Func, JSONField, Max, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils.translation import gettext
@@ -94,6 +97,209 @@ def check_members(campaign: Campaign, raws: Sequence[object]) -> dict[int, rows.
     found, faults = rows.read_all(raws, zone=campaign.calendar.time_zone, allowed=allowed_variables())
     _find_taken(campaign.pk, found, faults)
     return dict(faults)
+
+
+class OnDuplicate(StrEnum):
+    """What becomes of a row that is a subscriber of the campaign already, by his external id or by a number."""
+
+    ERROR = "error"
+    SKIP = "skip"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one row: added, updated, skipped or refused; whose it is, or its faults by field."""
+
+    became: str
+    member: int | None = None
+    faults: rows.Faults = field(default_factory=dict)
+
+
+class Intake(NamedTuple):
+    """What became of rows, in their order, and what RUN answered when it was asked for."""
+
+    rows: list[Taken]
+    run: campaigns.RunAnswer | None
+
+
+_WAS_FIRST: Final = ("23505", "40P01")
+"""What the database says when another transaction was first: a unique violation, a deadlock."""
+
+
+def take_members(
+    campaign: Campaign,
+    raws: Sequence[object],
+    *,
+    on_duplicate: OnDuplicate = OnDuplicate.ERROR,
+    auto_run: bool = False,
+    by: Person = None,
+) -> Intake:
+    """Take those rows that can be taken, tell of each what became of it, and with ``auto_run`` start the campaign.
+
+    A row is a dict as ``members.rows`` describes it, its ``expire`` with an offset. To update changes what the row
+    gives of a subscriber, adds the numbers that he has not, and changes the others' priority and description; it
+    neither stops a number nor lets anybody be called again, and a call under way keeps what it was decided by.
+    Raises what RUN raises; nothing is taken then. A constant number of statements.
+    """
+    found, faults = rows.read_all(raws, zone="", allowed=allowed_variables())
+    for last_try in (False, False, True):
+        try:
+            with transaction.atomic():
+                must_run = _lock_to_add(campaign.pk, auto_run=auto_run)
+                taken = _take(campaign.pk, raws, found, faults, on_duplicate)
+                changed = any(row.became in ("added", "updated") for row in taken)
+                answer = campaigns.RunAnswer.UNCHANGED if auto_run and changed else None
+                if must_run and changed:
+                    answer = campaigns.run(campaign.pk, by)
+            break
+        except (IntegrityError, OperationalError) as error:
+            # Somebody else was first with one of the numbers: now it can be seen which. Two uploads that share numbers
+            # in another order stand still, and the database ends one of them.
+            if last_try or getattr(error.__cause__, "sqlstate", "") not in _WAS_FIRST:
+                raise
+    verbs.wake()
+    counts = Counter(row.became for row in taken)
+    log.info("members.taken", extra={"campaign": campaign.pk, **counts, "by": _pk(by)})
+    return Intake(taken, answer)
+
+
+def _take(
+    campaign_id: int, raws: Sequence[object], found: Sequence[Row], faults: Mapping[int, rows.Faults],
+    on_duplicate: OnDuplicate,
+) -> list[Taken]:  # fmt: skip
+    """Insert and update in the caller's transaction, which holds the campaign."""
+    valid = {index: row for index, row in enumerate(found) if index not in faults}
+    owners = _Owners.read(campaign_id, valid.values())
+    taken: dict[int, Taken] = {index: Taken("refused", None, told) for index, told in faults.items()}
+    new: list[int] = []
+    known: dict[int, int] = {}
+    for index, row in valid.items():
+        whose = owners.of(row)
+        if not whose:
+            new.append(index)
+        elif on_duplicate == OnDuplicate.SKIP:
+            taken[index] = Taken("skipped", min(whose))
+        elif on_duplicate == OnDuplicate.UPDATE and len(whose) == 1 and not whose & owners.hidden:
+            (member,) = whose
+            if member in known:
+                told = gettext("This is the same subscriber as in row %d.") % (known[member] + 1)
+                taken[index] = Taken("refused", None, {NON_FIELD_ERRORS: [told]})
+            else:
+                known[member] = index
+        else:
+            taken[index] = Taken("refused", None, owners.faults_of(row))
+    ids = _insert(campaign_id, [found[index] for index in new], clock.now()) if new else []
+    taken |= {index: Taken("added", pk) for index, pk in zip(new, ids, strict=True)}
+    if known:
+        _update({member: (found[index], _given(raws[index])) for member, index in known.items()})
+        taken |= {index: Taken("updated", member) for member, index in known.items()}
+    return [taken[index] for index in range(len(raws))]
+
+
+def _given(raw: object) -> frozenset[str]:
+    """Return which fields of the model a row gives; a null is a field not given."""
+    pairs = raw.items() if isinstance(raw, Mapping) else ()
+    return frozenset(rows.OWN_FIELDS[name] for name, value in pairs if name in rows.OWN_FIELDS and value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owners:
+    """Whose numbers and external ids of rows are already."""
+
+    by_digits: Mapping[str, int]
+    by_external_id: Mapping[str | None, int]
+    hidden: frozenset[int]
+
+    @classmethod
+    def read(cls, campaign_id: int, found: Collection[Row]) -> _Owners:
+        """Two statements."""
+        digits = [number.digits for row in found for number in row.numbers]
+        numbers_found = list(
+            Communication.objects.filter(campaign=campaign_id, digits__in=digits)
+            .order_by()
+            .values_list("digits", "member_id", "member__hidden")
+        )
+        external_ids = [row.external_id for row in found if row.external_id]
+        ids_found = list(
+            Member.objects.filter(campaign=campaign_id, external_id__in=external_ids)
+            .order_by()
+            .values_list("external_id", "pk", "hidden")
+        )
+        return cls(
+            {number: member for number, member, _hidden in numbers_found},
+            {external_id: member for external_id, member, _hidden in ids_found},
+            frozenset(member for _key, member, hidden in (*numbers_found, *ids_found) if hidden),
+        )
+
+    def of(self, row: Row) -> set[int]:
+        """Return whom a row is already, by his number or external id."""
+        found = {self.by_digits[number.digits] for number in row.numbers if number.digits in self.by_digits}
+        if row.external_id in self.by_external_id:
+            found.add(self.by_external_id[row.external_id])
+        return found
+
+    def faults_of(self, row: Row) -> rows.Faults:
+        faults: rows.Faults = {}
+        for number in row.numbers:
+            if number.digits in self.by_digits:
+                faults[number.path] = [gettext("%s belongs to another subscriber of this campaign.") % number.number]
+        if row.external_id in self.by_external_id:
+            told = gettext("“%s” belongs to another subscriber of this campaign.") % row.external_id
+            faults["external_id"] = [told]
+        return faults
+
+
+_UPDATE = """
+UPDATE members_member AS m
+SET name = row.name, priority = row.priority, time_zone = row.time_zone, zones = row.zones, expire_at = row.expire_at,
+    variables = row.variables::jsonb, external_id = row.external_id
+FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
+    AS row(id, name, priority, time_zone, zones, expire_at, variables, external_id)
+WHERE m.id = row.id
+"""
+
+_UPDATE_NUMBERS = """
+UPDATE members_communication AS c SET priority = row.priority, description = row.description
+FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS row(id, priority, description) WHERE c.id = row.id
+"""
+
+
+def _update(known: Mapping[int, tuple[Row, frozenset[str]]]) -> None:
+    """Give subscribers what rows say of them, numbers included; those fields alone that a row gives. 9 statements."""
+    if len(locks.no_key(Member, known)) < len(known):
+        raise Refused("DELETED", gettext("One of them was deleted a moment ago: send the request again."))
+    members = list(Member.objects.filter(pk__in=known).order_by("pk"))
+    for member in members:
+        row, given = known[member.pk]
+        for name in given:
+            setattr(member, name, getattr(row, name))
+        if "time_zone" in given:
+            member.zones = row.time_zone
+    columns = ("pk", "name", "priority", "time_zone", "zones", "expire_at", "variables", "external_id")
+    values: list[list[Any]] = [[getattr(member, name) for member in members] for name in columns]
+    values[columns.index("variables")] = [json.dumps(dict(member.variables)) for member in members]
+    _execute(_UPDATE, values)
+    his = {
+        (member, digits): pk
+        for pk, member, digits in Communication.objects.filter(member__in=known)
+        .order_by()
+        .values_list("pk", "member_id", "digits")
+    }
+    changed = []
+    added = []
+    for member in members:
+        for number in known[member.pk][0].numbers:
+            pk = his.get((member.pk, number.digits))
+            if pk is None:
+                added.append(_communication(member, number))
+            else:
+                changed.append((pk, number.priority, number.description))
+    _execute(_UPDATE_NUMBERS, [list(column) for column in zip(*changed, strict=True)] or [[], [], []])
+    if added:
+        numbers_added = Communication.objects.bulk_create(added)
+        planning.resolve_routes(communication_ids=[number.pk for number in numbers_added])
+    planning.plan(known)
 
 
 def _find_taken(campaign_id: int, found: Sequence[Row], faults: dict[int, rows.Faults]) -> None:
@@ -436,13 +642,15 @@ def _execute(statement: str, parameters: Sequence[Any]) -> int:
 
 
 @transaction.atomic
-def update_member(member: Member, changes: Mapping[str, Any], *, by: Person = None) -> Member:
+def update_member(member: Member, changes: Mapping[str, Any], *, zone: str | None = None, by: Person = None) -> Member:
     """Change fields of a subscriber, named and written as in a row of an upload; his numbers have actions of their own.
 
-    A live attempt keeps what it was decided by. Raises ``RowsRefused`` with every fault by field.
+    An ``expire`` without an offset is read on the wall clock of ``zone``, else of the calendar; with an empty ``zone``
+    it is a fault. A live attempt keeps what it was decided by. Raises ``RowsRefused`` with every fault by field.
     """
     locks.share(Campaign, [member.campaign_id])  # another zone may let him be called
-    values, faults = rows.read_changes(changes, zone=member.campaign.calendar.time_zone, allowed=allowed_variables())
+    zone = member.campaign.calendar.time_zone if zone is None else zone
+    values, faults = rows.read_changes(changes, zone=zone, allowed=allowed_variables())
     external_id = values.get("external_id")
     others = Member.objects.filter(campaign=member.campaign_id, external_id=external_id).exclude(pk=member.pk)
     if external_id and others.exists():

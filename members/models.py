@@ -225,6 +225,14 @@ class Member(models.Model):
             ),
             # counts and lists
             models.Index(fields=["campaign", "state", "end_cause", "success", "hidden"], name="member_by_state"),
+            # pages of lists: in the order of entry, and by when they ended. By id alone the planner would take the
+            # primary key, and pass over the rows of all other campaigns.
+            models.Index(fields=["campaign", "created_at", "id"], condition=Q(hidden=False), name="member_list"),
+            models.Index(
+                fields=["campaign", "ended_at", "id"],
+                condition=Q(state=MemberState.ENDED, hidden=False),
+                name="member_list_ended",
+            ),
             # search
             models.Index(fields=["external_id"], condition=Q(external_id__isnull=False), name="member_external_id"),
             GinIndex(SearchVector("name", config="simple"), name="member_name_words"),

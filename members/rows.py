@@ -88,8 +88,8 @@ class Row:
 def read(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[Row, Faults]:
     """Read one row; return it and its faults (a field at fault has its default).
 
-    ``zone`` is the calendar's: an ``expire`` without an offset is read on its wall clock. ``allowed`` are the
-    otherwise refused variables that an administrator allowed.
+    ``zone`` is the calendar's: an ``expire`` without an offset is read on its wall clock; without a zone it is a fault.
+    ``allowed`` are the otherwise refused variables that an administrator allowed.
     """
     reader = _Reader(raw, FIELDS)
     if not isinstance(raw, Mapping):
@@ -229,6 +229,9 @@ class _Reader:
                 example = "2026-12-31 18:00 or 2026-12-31T18:00+02:00"
                 self.fault(name, f"“{text}” is not a date with a time. Write it as {example}.")
                 return None
+        if not (value.tzinfo or zone):
+            self.fault(name, "This has no offset. Write it as 2026-12-31T18:00:00+02:00 or 2026-12-31T16:00:00Z.")
+            return None
         try:
             return value.astimezone(UTC) if value.tzinfo else hours.instant(zone, value)
         except (ValueError, OverflowError):

@@ -238,7 +238,9 @@ class TestTheDoor:
         with time_machine.travel(clock.now() + timedelta(seconds=61)):
             crm.get("keys")
             last = AccessKey.objects.get().last_used_at
-            assert first and last and first < last
+            assert first
+            assert last
+            assert first < last
 
     def test_a_session_of_the_pages_opens_too_but_writes_with_their_token_alone(self) -> None:
         user_in("Integration", "crm")
