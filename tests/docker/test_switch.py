@@ -16,6 +16,7 @@ from agents import directory
 from agents.models import OperatorStatus
 from dialer.esl.wire import Event
 from dialer.switch import events
+from tests.docker import compose
 from tests.docker.compose import DOCKER
 from tests.docker.conftest import SITE
 
@@ -175,6 +176,17 @@ def test_each_service_number_asks_for_a_status_that_there_is() -> None:
         r"^\*53$": "ready", r"^\*54$": OperatorStatus.ON_DEMAND,
     }  # fmt: skip
     assert "dialer::status" in events.SUBSCRIPTION
+
+
+def test_the_guide_tells_the_service_numbers_and_the_services_that_there_are() -> None:
+    guide = (DOCKER / "README.md").read_text()
+    numbers = re.findall(r"(?m)^\| `(\*\d+)` \|", guide)
+    dialled = re.findall(r'"\^\\(\*\d+)\$"', (CONF / "dialplan/default.xml").read_text())
+    assert sorted(numbers) == sorted(dialled)
+    assert len(numbers) == 5
+    table = guide.partition("| service | what it does |")[2].partition("\n\n")[0]
+    told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert told == set(compose.load("compose.yaml", SITE)["services"])
 
 
 # --- what it asks and tells us ----------------------------------------------------------------------------------------
