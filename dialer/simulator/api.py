@@ -63,7 +63,7 @@ def _fsctl(switch: Switch, argument: str) -> str:
             return "+OK\n"
         case ["sps", *rest]:
             if rest and rest[0].isdigit():
-                switch.router.sessions_per_second = int(rest[0])
+                switch.router.limit_rate(int(rest[0]))
             return f"+OK sessions per second: {switch.router.sessions_per_second}\n"
         case ["max_sessions", *rest]:
             if rest and rest[0].isdigit():

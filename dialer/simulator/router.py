@@ -71,6 +71,7 @@ class Router:
         self.peak_sessions = 0
         self.sessions_this_second = 0
         self._second = 0
+        self._most_this_second = self.sessions_per_second
         self._announcer = announcer
         self.load.clear()
 
@@ -151,15 +152,24 @@ class Router:
 
     def _check_limits(self, uuid: str) -> None:
         """Refuse what the switch cannot take; it says the same of all of it. A limit of N a second lets N - 1 pass."""
-        second = int(self._timers.now())
-        if second != self._second:
-            self._second, self.sessions_this_second = second, 0
+        self._begin_second()
         if self.paused or uuid in self.legs:
             raise Refused("DESTINATION_OUT_OF_ORDER")
         self.sessions_this_second += 1
-        if self.sessions_this_second >= self.sessions_per_second or len(self.legs) >= self.max_sessions:
+        if self.sessions_this_second >= self._most_this_second or len(self.legs) >= self.max_sessions:
             raise Refused("DESTINATION_OUT_OF_ORDER")
         self.sessions_since_startup += 1
+
+    def limit_rate(self, sessions_per_second: int) -> None:
+        """Set how many sessions may begin in a second, from the next second on."""
+        self._begin_second()
+        self.sessions_per_second = sessions_per_second
+
+    def _begin_second(self) -> None:
+        second = int(self._timers.now())
+        if second != self._second:
+            self._second, self.sessions_this_second = second, 0
+            self._most_this_second = self.sessions_per_second
 
     def _check_route(self, uuid: str, route: _Route) -> None:
         if route.gateway and self._scenario.gateway(route.gateway) is None:

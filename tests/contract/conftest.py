@@ -9,7 +9,7 @@ import pytest
 
 from dialer.simulator.thread import SimulatorThread
 from dialer.switch.nodes import parse_nodes
-from tests.contract.stage import NO_PHONE, RealStage, SimulatedStage, Stage
+from tests.contract.stage import NO_PHONE, RealStage, SimulatedStage, Stage, phones
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         url = os.environ.get("FREESWITCH_URL", "")
         assert url, "Name the real switch: FREESWITCH_URL=esl://:password@host:8021 (see docker/freeswitch/test)."
         found = RealStage(parse_nodes(url)[0])
-        found.await_phones()
+        found.await_registrations(phones().keys(), 60)  # they try again for a while after the start of the switch
     try:
         yield found
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -270,13 +270,15 @@ class Stage(ABC):
 
     @contextmanager
     def limit(self, which: str, most: int) -> Iterator[None]:
-        """Set ``sps`` or ``max_sessions`` for a while."""
+        """Set ``sps`` or ``max_sessions`` for a while; a new rate counts from the next second on."""
         before = self.raw.api(f"fsctl {which}").split()[-1]
         self.raw.api(f"fsctl {which} {most}")
         try:
+            time.sleep(1.1 if which == "sps" else 0)
             yield
         finally:
             self.raw.api(f"fsctl {which} {before}")
+            time.sleep(1.1 if which == "sps" else 0)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -285,6 +287,13 @@ class Stage(ABC):
             yield
         finally:
             self.raw.api("fsctl resume")
+
+    def await_registrations(self, wanted: Set[str], seconds: float = PATIENCE) -> None:
+        """Wait until the snapshot shows these phones and no others: it lags behind the events."""
+        deadline = time.monotonic() + seconds
+        while (found := self.line.registrations()) != wanted:
+            assert time.monotonic() < deadline, f"Registered are {sorted(found)}, and not {sorted(wanted)}."
+            time.sleep(0.1)
 
     @abstractmethod
     def _prepare(self, plan: CallPlan) -> None:
@@ -337,13 +346,6 @@ class SimulatedStage(Stage):
 
 
 class RealStage(Stage):
-    def await_phones(self) -> None:
-        """Wait until all phones have registered: they try again for a minute after the start of the switch."""
-        deadline = time.monotonic() + 60
-        while missing := phones().keys() - self.line.registrations():
-            assert time.monotonic() < deadline, f"These phones do not register: {sorted(missing)}."
-            time.sleep(0.5)
-
     def _prepare(self, plan: CallPlan) -> None:
         """The dialplan of the switch makes them behave."""
 
