@@ -493,6 +493,9 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
         return False
     now = clock.now()
     ended_at = max(filter(None, (attempt.operator_ended_at, attempt.subscriber_ended_at)), default=now)
+    if attempt.sending_at:
+        # A switch reads its clock in ticks of 20 ms: what fails at once seems to have ended before it was sent.
+        ended_at = max(ended_at, attempt.sending_at)
     campaign = Campaign.objects.prefetch_related("causes").get(pk=attempt.campaign_id)
     decision = policy.decide_end(
         _attempt_facts(attempt, ended_at, lost=lost), member_facts(rows), rules_of(campaign), now

@@ -9,7 +9,7 @@ import pytest
 
 from agents import actions as agents
 from agents.models import OperatorState, OperatorStatus
-from dialer.engine import calls
+from dialer.engine import calls, invariants
 from dialer.errors import Refused
 from dialer.models import Repair
 from dialer.switch import events
@@ -271,3 +271,14 @@ def test_expiry_during_a_call_lets_it_finish_and_a_success_beats_it() -> None:
         Member.objects.filter(pk=story.member.pk).update(expire_at=story.at(0))
         story.both_end(5 + talk)
         assert story.now()[2].end_cause == cause
+
+
+def test_a_call_that_failed_at_once_did_not_end_before_it_was_sent() -> None:
+    story = Story()
+    story.operator_answers(0.1)
+    story.hangs_up("subscriber", -0.02, "USER_BUSY")
+    story.hangs_up("operator", -0.02, "USER_BUSY", originate_disposition="USER_BUSY")
+    attempt, _, _ = story.now()
+    assert attempt.sending_at is not None
+    assert attempt.ended_at == attempt.sending_at
+    assert invariants.find_violations() == []
