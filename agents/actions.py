@@ -8,7 +8,7 @@ in the listener that is normal (an event that came twice, or late).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext as _
 
 from agents import directory
-from agents.models import AWAY_STATUSES, BUSY_STATES, READY_STATUSES, Operator, OperatorState, OperatorStatus
+from agents.models import AWAY_STATUSES, BUSY_STATES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
 from dialer.errors import Refused
 
@@ -80,6 +80,28 @@ def set_sip_password(operator_id: int, realm: str, password: str) -> Operator:
     operator.sip_password_a1 = directory.digest_a1(operator.extension, realm, password)
     operator.save(update_fields=["sip_password_a1"])
     return operator
+
+
+@transaction.atomic
+def set_tiers(campaign_id: int, places: Mapping[int, tuple[int, int]]) -> None:
+    """Make ``places`` (operator to level and position) the whole of who serves a campaign.
+
+    A call that is under way goes on. Raises ``ValidationError`` for operators that do not exist.
+    """
+    known = set(Operator.objects.filter(pk__in=places).values_list("pk", flat=True))
+    if missing := sorted(set(places) - known):
+        raise ValidationError({"operator": _("There is no operator %s.") % ", ".join(map(str, missing))})
+    Tier.objects.filter(campaign=campaign_id).exclude(operator__in=places).delete()
+    Tier.objects.bulk_create(
+        (
+            Tier(campaign_id=campaign_id, operator_id=operator, level=level, position=position)
+            for operator, (level, position) in places.items()
+        ),
+        update_conflicts=True,
+        unique_fields=["campaign", "operator"],
+        update_fields=["level", "position"],
+    )
+    verbs.wake()
 
 
 # --- what a person chooses --------------------------------------------------------------------------------------

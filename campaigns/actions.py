@@ -8,7 +8,7 @@ loop and an upload hold it ``FOR SHARE``, so no claim follows a committed STOP a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,13 @@ from campaigns.models import (
     CAMPAIGN_EDGES,
     DEFAULT_CAUSES,
     Calendar,
+    CalendarRange,
     Campaign,
     CampaignState,
     CauseRule,
     Completion,
     Gateway,
+    Holiday,
     Route,
 )
 from dialer import clock, verbs
@@ -68,6 +70,51 @@ def check_calendar(calendar_id: int) -> None:
     if faults:
         raise ValidationError(faults)
     verbs.wake()
+
+
+@transaction.atomic
+def save_calendar(
+    calendar_id: int | None,
+    *,
+    ranges: Sequence[Mapping[str, Any]] | None = None,
+    holidays: Sequence[Mapping[str, Any]] | None = None,
+    **fields: Any,
+) -> Calendar:
+    """Add a calendar (``None``), or change one: what is given of it, its ranges and holidays each as a whole.
+
+    Raises ``ValidationError`` by field (``ranges`` and ``holidays`` among them), and changes nothing then.
+    """
+    calendar = Calendar() if calendar_id is None else lock_calendar(calendar_id)
+    for name, value in fields.items():
+        setattr(calendar, name, value)
+    calendar.full_clean()
+    new_ranges = None if ranges is None else [CalendarRange(calendar=calendar, **item) for item in ranges]
+    new_holidays = None if holidays is None else [Holiday(calendar=calendar, **item) for item in holidays]
+    if calendar_id is None:
+        new_ranges, new_holidays = new_ranges or [], new_holidays or []
+    # Before they are written: the database would refuse them without words.
+    faults = hours.validate(
+        calendar.hours_of(
+            calendar.ranges.all() if new_ranges is None else new_ranges,
+            calendar.holidays.all() if new_holidays is None else new_holidays,
+        )
+    )
+    if faults:
+        raise ValidationError(faults)
+    calendar.save()
+    if new_ranges is not None:
+        calendar.ranges.all().delete()
+        CalendarRange.objects.bulk_create(new_ranges)
+    if new_holidays is not None:
+        calendar.holidays.all().delete()
+        Holiday.objects.bulk_create(new_holidays)
+    verbs.wake()
+    return calendar
+
+
+def delete_calendar(calendar: Calendar) -> None:
+    """Delete a calendar. Raises ``ProtectedError`` while a campaign has it."""
+    calendar.delete()
 
 
 # --- campaigns: set-up ------------------------------------------------------------------------------------------
@@ -151,6 +198,12 @@ def set_causes(campaign_id: int, causes: Mapping[str, str]) -> None:
 def restore_default_causes(campaign_id: int) -> None:
     """Give a campaign the treatments that a new one has."""
     set_causes(campaign_id, DEFAULT_CAUSES)
+
+
+@transaction.atomic
+def delete_campaign(campaign_id: int) -> None:
+    """Delete a campaign that nobody is in, with its causes, operators and routes. Raises ``ProtectedError``."""
+    _lock(campaign_id).delete()
 
 
 # --- campaigns: RUN, STOP and what follows ----------------------------------------------------------------------
@@ -317,6 +370,45 @@ def _move(
 
 
 # --- gateways and routes ----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_gateway(**fields: Any) -> Gateway:
+    """Add a gateway. Raises ``ValidationError`` by field."""
+    gateway = Gateway(**fields)
+    gateway.full_clean()
+    gateway.save()
+    return gateway
+
+
+def delete_gateway(gateway: Gateway) -> None:
+    """Delete a gateway that nothing ever used. Raises ``ProtectedError``."""
+    gateway.delete()
+
+
+@transaction.atomic
+def save_route(route_id: int | None, **fields: Any) -> Route:
+    """Add a route (``None``), or change one; the numbers of its campaigns then find their routes again.
+
+    Raises ``ValidationError`` by field.
+    """
+    route = Route() if route_id is None else Route.objects.select_for_update(no_key=True).get(pk=route_id)
+    served = set() if route_id is None else {route.campaign_id}
+    for name, value in fields.items():
+        setattr(route, name, value)
+    route.full_clean()
+    route.save()
+    for campaign_id in served | {route.campaign_id}:
+        route_changed(campaign_id)
+    return route
+
+
+@transaction.atomic
+def delete_route(route: Route) -> None:
+    """Delete a route; the numbers that it dialled find another, or none."""
+    campaign_id = route.campaign_id
+    route.delete()
+    route_changed(campaign_id)
 
 
 @transaction.atomic

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from dialer.api import errors, sessions
+from agents import api as agents
+from campaigns import api as campaigns
+from dialer.api import attempts, errors, live, sessions
 from members import api as members
 
 V2 = "api/v2/"
@@ -16,6 +18,27 @@ urlpatterns = [
     path("logout", sessions.LogOut.as_view(), name="api-logout"),
     path(f"{V2}keys", sessions.Keys.as_view(), name="api-keys"),
     path(f"{V2}keys/<str:key>", sessions.Key.as_view(), name="api-key"),
+    path(f"{V2}calendars", campaigns.Calendars.as_view(), name="api-calendars"),
+    path(f"{V2}calendars/<str:calendar>", campaigns.OneCalendar.as_view(), name="api-calendar"),
+    path(f"{V2}gateways", campaigns.Gateways.as_view(), name="api-gateways"),
+    path(f"{V2}gateways/<str:gateway>", campaigns.OneGateway.as_view(), name="api-gateway"),
+    path(f"{V2}routes", campaigns.Routes.as_view(), name="api-routes"),
+    path(f"{V2}routes/<str:route>", campaigns.OneRoute.as_view(), name="api-route"),
+    path(f"{V2}operators", agents.Operators.as_view(), name="api-operators"),
+    path(f"{V2}operators/<str:operator>", agents.OneOperator.as_view(), name="api-operator"),
+    path(f"{V2}operators/<str:operator>/status", agents.OperatorStatusView.as_view(), name="api-operator-status"),
+    path(f"{V2}operators/<str:operator>/ready", agents.OperatorReady.as_view(), name="api-operator-ready"),
+    path(f"{V2}attempts", attempts.Attempts.as_view(), name="api-attempts"),
+    path(f"{V2}attempts/<str:attempt>", attempts.OneAttempt.as_view(), name="api-attempt"),
+    path(f"{V2}attempts/<str:attempt>/hangup", attempts.AttemptHangUp.as_view(), name="api-attempt-hangup"),
+    path(f"{V2}live", live.Live.as_view(), name="api-live"),
+    path(f"{V2}dialer", campaigns.Campaigns.as_view(), name="api-campaigns"),
+    path(f"{V2}dialer/<str:campaign>", campaigns.OneCampaign.as_view(), name="api-campaign"),
+    path(f"{CAMPAIGN}state", campaigns.CampaignRun.as_view(), name="api-campaign-state"),
+    path(f"{CAMPAIGN}causes", campaigns.Causes.as_view(), name="api-causes"),
+    path(f"{CAMPAIGN}tiers", campaigns.Tiers.as_view(), name="api-tiers"),
+    path(f"{CAMPAIGN}statistics", campaigns.Statistics.as_view(), name="api-statistics"),
+    path(f"{CAMPAIGN}attempts", attempts.CampaignAttempts.as_view(), name="api-campaign-attempts"),
     path(f"{CAMPAIGN}members", members.Members.as_view(), name="api-members"),
     path(f"{CAMPAIGN}members/count", members.MembersCount.as_view(), name="api-members-count"),
     path(f"{CAMPAIGN}members/reset", members.MembersReset.as_view(), name="api-members-reset"),

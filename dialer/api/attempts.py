@@ -1,0 +1,152 @@
+"""Attempts over REST: what the ledger knows of each call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from campaigns.models import Campaign
+from dialer import verbs
+from dialer.api.fields import QueryFlag, QueryId
+from dialer.api.paging import Order, PageQuery
+from dialer.api.views import Endpoint, one
+from dialer.models import Attempt, Outcome, ResultState
+
+ORDERS: Mapping[str, Order] = {"-id": Order(descending=True), "id": Order()}
+
+STAGES = (
+    "reserved", "sent", "operator ringing", "operator answered", "calling", "connecting", "talking", "ended",
+)  # fmt: skip
+
+
+class AttemptView(serializers.ModelSerializer):
+    campaign = serializers.IntegerField(source="campaign_id")
+    member = serializers.IntegerField(source="member_id")
+    operator = serializers.IntegerField(source="operator_id")
+    gateway = serializers.IntegerField(source="gateway_id")
+    number = serializers.CharField(source="digits", help_text="Without +.")
+    stage = serializers.CharField(help_text="The furthest that was reached, in words.")
+    live = serializers.SerializerMethodField()
+    talk_seconds = serializers.FloatField()
+    outcome = serializers.ChoiceField(Outcome.choices, allow_null=True, help_text="Null while it is live.")
+    result_state = serializers.ChoiceField(
+        [state for state in ResultState.values if state], allow_null=True, help_text="Null: no result is awaited."
+    )
+    result = serializers.DictField(allow_null=True, help_text="As it was reported.")
+
+    class Meta:
+        model = Attempt
+        fields: ClassVar = [
+            "id", "campaign", "member", "operator", "gateway", "number", "connect_order", "stage", "live",
+            "reserved_at", "operator_ringing_at", "operator_answered_at", "subscriber_created_at",
+            "subscriber_ringing_at", "subscriber_answered_at", "bridged_at", "talk_ended_at", "ended_at",
+            "talk_seconds", "cause", "operator_cause", "subscriber_cause", "outcome", "counted", "result_state",
+            "result_deadline", "result", "result_at", "comment", "recording",
+        ]  # fmt: skip
+
+    def get_live(self, attempt: Attempt) -> bool:
+        return attempt.ended_at is None
+
+    def to_representation(self, instance: Any) -> Any:
+        shown = super().to_representation(instance)
+        for name in ("outcome", "result_state"):
+            shown[name] = shown[name] or None
+        return shown
+
+
+class AttemptsQuery(PageQuery):
+    member = QueryId(required=False)
+    operator = QueryId(required=False)
+    live = QueryFlag(required=False, allow_null=True, default=None)
+    outcome = serializers.ChoiceField(Outcome.choices, required=False)
+    cause = serializers.CharField(required=False, max_length=64, help_text="As USER_BUSY.")
+    after = QueryId(required=False, help_text="Those with a greater id: what is new since you asked last.")
+    sort = serializers.ChoiceField(list(ORDERS), default="-id")
+
+
+class AllAttemptsQuery(AttemptsQuery):
+    campaign = QueryId(required=False)
+
+
+class AttemptPage(serializers.Serializer):
+    results = AttemptView(many=True)
+    next = serializers.CharField(allow_null=True, help_text="The address of the next page; null: this is the last.")
+    cursor = serializers.CharField(allow_null=True)
+
+
+def visible_to(user: Any) -> QuerySet[Attempt]:
+    """Return the attempts that a user may see: all, or an operator's own."""
+    attempts = Attempt.objects.all()
+    return attempts if user.has_perm("dialer.view_attempt") else attempts.filter(operator__user=user.pk)
+
+
+def _filtered(attempts: QuerySet[Attempt], asked: Mapping[str, Any]) -> QuerySet[Attempt]:
+    for name in ("campaign", "member", "operator", "outcome", "cause"):
+        if name in asked:
+            attempts = attempts.filter(**{name: asked[name]})
+    if asked.get("live") is not None:
+        attempts = attempts.filter(ended_at__isnull=asked["live"])
+    if "after" in asked:
+        attempts = attempts.filter(pk__gt=asked["after"])
+    return attempts
+
+
+@extend_schema(tags=["attempts"])
+class Attempts(Endpoint):
+    needs: ClassVar = {"GET": ("dialer.view_attempt", "access.take_calls")}
+
+    @extend_schema(
+        operation_id="list_attempts", parameters=[AllAttemptsQuery], responses=AttemptPage, summary="List attempts"
+    )
+    def get(self, request: Any) -> Response:
+        """The newest first. To follow what happens, ask with `sort=id` and `after` the last id that you have. An
+        operator sees his own.
+        """
+        asked = self.ask(AllAttemptsQuery)
+        found = _filtered(visible_to(request.user), asked)
+        return self.listed(found, lambda rows: AttemptView(rows, many=True).data, asked, ORDERS)
+
+
+@extend_schema(tags=["attempts"])
+class CampaignAttempts(Endpoint):
+    needs: ClassVar = {"GET": ("dialer.view_attempt", "access.take_calls")}
+
+    @extend_schema(
+        operation_id="list_campaign_attempts", parameters=[AttemptsQuery], responses=AttemptPage,
+        summary="List the attempts of a campaign",
+    )  # fmt: skip
+    def get(self, request: Any, campaign: str) -> Response:
+        """The newest first."""
+        asked = self.ask(AttemptsQuery)
+        owner = one(Campaign.objects.all(), campaign)
+        found = _filtered(visible_to(request.user).filter(campaign=owner), asked)
+        return self.listed(found, lambda rows: AttemptView(rows, many=True).data, asked, ORDERS)
+
+
+@extend_schema(tags=["attempts"])
+class OneAttempt(Endpoint):
+    needs: ClassVar = {"GET": ("dialer.view_attempt", "access.take_calls")}
+
+    @extend_schema(operation_id="get_attempt", responses=AttemptView, summary="Show an attempt")
+    def get(self, request: Any, attempt: str) -> Response:
+        """Its instants, as the switch told them, and what came of it."""
+        return Response(AttemptView(one(visible_to(request.user), attempt)).data)
+
+
+@extend_schema(tags=["attempts"])
+class AttemptHangUp(Endpoint):
+    needs: ClassVar = {"POST": ("access.hang_up", "access.take_calls")}
+
+    @extend_schema(operation_id="hang_up", request=None, responses={204: None}, summary="End a call")
+    def post(self, request: Any, attempt: str) -> Response:
+        """Hangs up both legs, or withdraws what was not sent yet. An operator ends his own calls alone."""
+        attempts = Attempt.objects.all()
+        if not request.user.has_perm("access.hang_up"):
+            attempts = attempts.filter(operator__user=request.user.pk)
+        verbs.hang_up(one(attempts, attempt).pk, by=request.user)
+        return Response(status=204)
