@@ -6,8 +6,10 @@ import sys
 
 from dialer import embedded
 
-# Those that need no database, or start one by themselves.
-WITHOUT_DATABASE = {"check", "collectstatic", "help", "makemessages", "rehearse", "run", "simulate", "version"}
+# Those that need no database, start one by themselves, or only look whether there is one.
+WITHOUT_DATABASE = {
+    "check", "collectstatic", "healthcheck", "help", "makemessages", "rehearse", "run", "simulate", "version",
+}  # fmt: skip
 
 
 def main() -> None:

@@ -260,7 +260,7 @@ if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", RECORDINGS_DIR) or ".." in RECORDING
         f"RECORDINGS_DIR is “{RECORDINGS_DIR}”. Set it to the whole path of a folder of the switch: letters, digits, "
         "“_”, “-”, “.” and “/”."
     )
-ESL_BACKEND = text("ESL_BACKEND", "own")
+ESL_BACKEND = text("ESL_BACKEND") or "own"
 """Who speaks event socket: ``own``, or ``python-esl`` (the C library of FreeSWITCH)."""
 try:
     backends.connection_class(ESL_BACKEND)

@@ -52,6 +52,11 @@ def test_our_own_is_the_default(settings: Any) -> None:
     assert connection_class("own") is Connection
 
 
+def test_an_empty_setting_is_none() -> None:
+    """As a file of compose leaves it."""
+    assert start(ESL_BACKEND="").returncode == 0
+
+
 def test_a_wrong_name_stops_the_start_and_says_what_to_set() -> None:
     ended = start(ESL_BACKEND="pyesl")
     assert ended.returncode != 0

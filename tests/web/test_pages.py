@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
-from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 
@@ -151,7 +150,7 @@ class TestButtons:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("path", ["/", "/login/", "/live.json", "/admin/", "/healthz", "/nowhere"])
+    @pytest.mark.parametrize("path", ["/", "/login/", "/live.json", "/admin/", "/healthz", "/readyz", "/nowhere"])
     def test_every_answer_allows_our_own_files_alone(self, supervisor: Client, path: str) -> None:
         policy = supervisor.get(path)["Content-Security-Policy"]
         assert "default-src 'self'" in policy
@@ -185,16 +184,3 @@ class TestPolicy:
         assert response.status_code == 500
         assert b"Something went wrong" in response.content
         assert "Content-Security-Policy" in response
-
-
-class TestProbe:
-    def test_it_needs_no_log_in(self) -> None:
-        response = Client().get("/healthz")
-        assert (response.status_code, response.content) == (200, b"ok")
-
-    def test_without_the_database_it_says_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def broken() -> None:
-            raise DatabaseError
-
-        monkeypatch.setattr("dialer.views.connection.cursor", broken)
-        assert Client().get("/healthz").status_code == 503
