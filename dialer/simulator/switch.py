@@ -334,6 +334,7 @@ class Switch:
         timeout = first.variables.get("call_timeout", "")
         try:
             destination = dialstring.read_destination(dial)
+            destination = replace(destination, variables={**_exported(first), **destination.variables})
             second = self.router.create(
                 destination, int(timeout) if timeout.isdigit() else dialstring.DEFAULT_TIMEOUT, originator=first
             )
@@ -604,3 +605,11 @@ def _length(what: str) -> float:
     if what.startswith("local_stream://") or what.endswith(";loops=-1"):
         return math.inf
     return MESSAGE_SECONDS
+
+
+def _exported(leg: Leg) -> dict[str, str]:
+    """Return the variables that a leg hands on to those whom it calls."""
+    names = leg.variables.get("export_vars", "")
+    wanted = [name for name in ("export_vars", *dialstring.separate(names, ",", 256)) if names]
+    known = {name.lower(): value for name, value in leg.variables.items()}
+    return {name: known[name.lower()] for name in wanted if name.lower() in known}

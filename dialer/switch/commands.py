@@ -2,8 +2,12 @@
 
 Whatever comes from a list, a person or a setting passes a narrow gate here, for the switch splits a command at spaces,
 quotes, brackets, commas, ``|`` and ``:_:``, ends an application at the first ``)``, and expands ``${…}``. Numbers, dial
-strings and causes that do not pass raise ``ValueError`` naming the field; a caller's name loses what cannot pass; a
-variable whose value cannot travel under its own name travels in ``dialer_variables`` alone.
+strings and causes that do not pass raise ``ValueError`` naming the field; a caller's name loses what cannot pass.
+
+Values of variables are escaped, once for each time that the switch splits them, and stand in the variables of the leg
+that a command begins with: an argument of ``bridge`` is expanded and cut at brackets, so the second leg takes them over
+(``export_vars``). A brace without its partner and ``:_:`` have no escape there: ``uuid_setvar`` carries those. What
+would act when a dialplan uses it travels in ``dialer_variables`` alone.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ CALL_TIMEOUT = "call_timeout"
 OURS = frozenset(
     {"origination_uuid", "originate_timeout", "leg_timeout", "ignore_early_media",
      "origination_caller_id_number", "origination_caller_id_name", "transfer_ringback", "instant_ringback",
-     "intercept_unbridged_only", "bridge_pre_execute_aleg_app", "bridge_pre_execute_aleg_data", "record_stereo"}
+     "intercept_unbridged_only", "bridge_pre_execute_aleg_app", "bridge_pre_execute_aleg_data", "record_stereo",
+     "export_vars"}
 )  # fmt: skip
 """Variables that make the call what it is, in lower case: nobody's list sets them, allowed or not."""
 RINGBACK = "%(1000,4000,425)"
@@ -43,6 +48,7 @@ _NUMBER = re.compile(r"\+?[0-9*#]{1,40}")
 _GATEWAY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FILE = re.compile(r"(?!.*\.\.)[A-Za-z0-9_/][A-Za-z0-9_./-]{0,299}")
 """A file of the switch: no URL, no way upwards, nothing that a parser reads."""
+_OUTER_SPACE = re.compile(r"^ | \Z")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _EVERYWHERE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@:+;#*!?%- ")
 """The ASCII characters that have no meaning anywhere in an originate string; a space wants quotes around its value."""
@@ -90,7 +96,7 @@ class Originate:
     command: str
     job_uuid: UUID
     setvars: dict[UUID, list[str]]
-    """For each leg the ``uuid_setvar`` commands to send once it exists: values that only they carry unchanged."""
+    """For each leg the ``uuid_setvar`` commands to send once it exists: values that only they carry."""
     left_out: list[str]
     """Names of variables that no harmless way carries under their own name."""
 
@@ -126,7 +132,7 @@ def operator_first(plan: CallPlan) -> Originate:
             **_while_ringing(plan), **_recording(plan)}  # fmt: skip
     variables = _sorted(plan)
     operator = _leg_variables(plan, "operator", ours, variables)
-    subscriber = _leg_variables(plan, "subscriber", {"leg_timeout": plan.subscriber_timeout}, variables)
+    subscriber = _leg_variables(plan, "subscriber", {"leg_timeout": plan.subscriber_timeout})
     application = f"&bridge([{subscriber}]{_checked(_DIAL, plan.subscriber_dial, 'subscriber_dial')})"
     legs = (plan.operator_uuid, plan.subscriber_uuid)
     return _originate(plan.job_uuid, operator, plan.operator_dial, "operator_dial", application, legs, variables)
@@ -221,10 +227,8 @@ def sort_variables(variables: Mapping[str, Any], allowed: Collection[str] = ()) 
             found.left_out.append(name)
         elif _travels_inline(text):
             found.inline[name] = text
-        elif _travels_by_setvar(text):
-            found.by_setvar[name] = text
         else:
-            found.left_out.append(name)
+            found.by_setvar[name] = text
     return found
 
 
@@ -259,8 +263,10 @@ def _sorted(plan: CallPlan) -> SortedVariables:
     return sort_variables(plan.variables, plan.allowed)
 
 
-def _leg_variables(plan: CallPlan, role: str, ours: Mapping[str, object], variables: SortedVariables) -> str:
-    """Write the variables of one leg."""
+def _leg_variables(
+    plan: CallPlan, role: str, ours: Mapping[str, object], variables: SortedVariables | None = None
+) -> str:
+    """Write the variables of one leg; ``variables`` on the first leg of a command, whose second leg takes them over."""
     if role == "operator":
         leg, number, name = plan.operator_uuid, plan.operator_caller_id, plan.operator_caller_name
     else:
@@ -274,10 +280,13 @@ def _leg_variables(plan: CallPlan, role: str, ours: Mapping[str, object], variab
         "origination_caller_id_name": display_name(name) or number,
         "dialer_attempt": int(plan.attempt_id),
         "dialer_leg": role,
-        "dialer_variables": variables.packed,
-        **variables.inline,
     }
-    return ",".join(f"{name}={_quoted(str(value))}" for name, value in pairs.items())
+    written = [f"{name}={_quoted(str(value))}" for name, value in pairs.items()]
+    if variables is not None:
+        names = r"\,".join(["dialer_variables", *variables.inline, *variables.by_setvar])
+        written += [f"export_vars={names}", f"dialer_variables={variables.packed}"]
+        written += [f"{name}={_escaped(text)}" for name, text in variables.inline.items()]
+    return ",".join(written)
 
 
 def _originate(
@@ -316,19 +325,34 @@ def _is_harmless(text: str) -> bool:
 
     A dialplan that says ``${note}`` expands the value's own ``${…}`` too, and with it runs any API command; the end and
     the beginning of two values could meet. A value that begins with ``ARRAY::`` becomes a list. A line that holds both
-    "reload" or "unload" and "mod_event_socket" is replaced by that very command.
+    "reload" or "unload" and "mod_event_socket" is replaced by that very command; one that holds
+    "origination_nested_vars" is trusted more than it should be.
     """
     lowered = text.lower()
-    return not ("${" in text or text.endswith("$") or text.startswith("ARRAY::") or "mod_event_socket" in lowered)
+    acts = re.search(r"\$\\*\{|\$\\*$", text) or text.startswith("ARRAY::")
+    return not (acts or "mod_event_socket" in lowered or "origination_nested_vars" in lowered)
 
 
 def _travels_inline(text: str) -> bool:
-    return text == text.strip() and ":_:" not in text and all(map(_is_plain, text))
+    return not ({"{", "}"} & set(text) or ":_:" in text)
 
 
-def _travels_by_setvar(text: str) -> bool:
-    """Tell whether ``uuid_setvar`` keeps a value: it trims, takes pairs of quotes away and reads backslashes."""
-    return text == text.strip() and text.count("'") < 2 and "\\" not in text and not re.search(r"[\0-\x1f\x7f]", text)
+def _escaped(text: str) -> str:
+    """Write a value so that it outlasts the three splits of an originate: at spaces, then at commas, then at ``=``.
+
+    Each split takes a layer of backslashes and quotes away, and the spaces at both ends.
+    """
+    for_the_last = _OUTER_SPACE.sub(r"\\s", _layered(text))
+    return _one_word(_layered(_layered(for_the_last, ",")))
+
+
+def _layered(text: str, separator: str = "") -> str:
+    return re.sub(rf"['\\{separator}]", r"\\\g<0>", text)
+
+
+def _one_word(text: str) -> str:
+    """Write the characters that a command's words cannot hold as the switch spells them."""
+    return text.replace(" ", r"\s").replace("\n", r"\n").replace("\t", r"\t")
 
 
 def _quoted(text: str) -> str:
@@ -374,10 +398,10 @@ def read_exists(answer: str) -> bool:
 
 
 def set_variable(leg: UUID, name: str, text: str) -> str:
-    """Set a variable on a leg that exists; ``ValueError`` on a value that would change on the way."""
-    if not (_is_harmless(text) and _travels_by_setvar(text) and text):
-        raise ValueError(f"{name}: uuid_setvar does not carry this value unchanged.")
-    return f"uuid_setvar {_uuid(leg, 'leg')} {name} {text}"
+    """Set a variable on a leg that exists; ``ValueError`` on a value that could act, and on none."""
+    if not text or not _is_harmless(text):
+        raise ValueError(f"{name}: uuid_setvar must not carry this value.")
+    return f"uuid_setvar {_uuid(leg, 'leg')} {name} {_one_word(_layered(text))}"
 
 
 SHOW_CHANNELS = "show channels as json"

@@ -96,6 +96,66 @@ def test_an_operator_who_comes_too_late_is_hung_up() -> None:
     assert "CHANNEL_BRIDGE" not in run.names()
 
 
+def waits(program: str) -> str:
+    return (
+        f"originate {{origination_uuid={BORIS},originate_timeout=61}}sofia/gateway/main/380501112233 {program} inline"
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds"),
+    [
+        ("sleep:4000,hangup:USER_BUSY", 4),
+        ("'m:^:set:playback_timeout_sec=6^playback:tone_stream://%(1000,4000,425);loops=-1^hangup:USER_BUSY'", 6),
+        ("'m:^:set:playback_timeout_sec=6^playback:local_stream://moh^hangup:USER_BUSY'", 6),
+        ("'m:^:set:playback_delimiter=!^playback:silence_stream://500!/a.wav!/b.wav^hangup:USER_BUSY'", 2.5),
+        ("'set:playback_timeout_sec=2,unset:playback_timeout_sec,playback:silence_stream://5000,hangup:USER_BUSY'", 5),
+        ("'set:why=17,hangup:${why}'", 0),
+    ],
+)
+def test_applications_run_one_after_the_other_each_for_its_time(program: str, seconds: float) -> None:
+    run = VirtualSwitch(CALM)
+    behave(run, "subscriber", "380501112233", Behaviour(after=1))
+    run.bgapi(waits(program))
+    run.run(60)
+    assert causes(run) == {BORIS: "USER_BUSY"}
+    (call,) = run.switch.router.calls
+    assert call.answered_at is not None
+    assert call.ended_at is not None
+    assert (call.ended_at - call.answered_at).total_seconds() == pytest.approx(seconds, abs=0.1)
+
+
+def test_one_who_is_taken_while_he_waits_does_not_go_on_waiting_afterwards() -> None:
+    run = VirtualSwitch(CALM)
+    run.bgapi(waits("'sleep:10000,playback:/sorry.wav,hangup'"), "first")
+    run.run(5)
+    run.bgapi(RING_OPERATOR, "second")
+    run.run(100)
+    first, _ = run.switch.router.calls
+    assert first.bridged_at is not None
+    assert first.ended_at is not None
+    assert (first.ended_at - first.bridged_at).total_seconds() == pytest.approx(30, abs=0.1)
+
+
+def test_variables_are_handed_on_to_the_second_leg_as_they_stand_when_it_is_called() -> None:
+    run = VirtualSwitch(CALM)
+    first = f"{{origination_uuid={ANNA},export_vars=a\\,B\\,c,a=1,b=2,d=4}}user/1001"
+    run.bgapi(f"originate {first} &bridge([origination_uuid={BORIS},b=3]sofia/gateway/main/380501112233)")
+    run.run(0.5)
+    run.api(f"uuid_setvar {ANNA} c }}:_:{{")
+    run.run(2)
+    leg = run.switch.legs[BORIS]
+    assert {name: leg.variables.get(name) for name in "abcd"} == {"a": "1", "b": "3", "c": "}:_:{", "d": None}
+    assert leg.variables["export_vars"] == "a,B,c"
+
+
+def test_a_value_that_looks_like_a_variable_is_not_set_by_an_originate() -> None:
+    run = VirtualSwitch(CALM)
+    run.bgapi(f"originate {{origination_uuid={ANNA},a=x${{b}},c=1}}user/1001 &park()")
+    assert "a" not in run.switch.legs[ANNA].variables
+    assert run.switch.legs[ANNA].variables["c"] == "1"
+
+
 def test_the_one_who_ends_a_conversation_says_goodbye() -> None:
     run = VirtualSwitch(CALM)
     behave(run, "subscriber", "380501112233", Behaviour(after=1, talks=3, other_hangs_up=True))
@@ -241,6 +301,7 @@ def test_a_paused_switch_takes_no_legs() -> None:
 def test_a_limit_of_five_sessions_a_second_lets_four_pass() -> None:
     run = VirtualSwitch(CALM)
     assert run.api("fsctl sps 5") == ["+OK sessions per second: 5\n"]
+    run.run(1)  # it counts from the next second on
     for _ in range(10):
         run.bgapi("originate sofia/gateway/main/123 &park()")
     assert len(run.switch.legs) == 4
