@@ -48,7 +48,9 @@ word SIP_DOMAIN "Set it to the domain that phones register at, for example sip.e
 word EXTERNAL_IP "Set it to the address under which phones and carriers reach this machine."
 word APP_URL "Set it to where the dialer's web answers the switch, for example http://web:8000."
 word EVENT_SOCKET_ALLOW "Set it to the network of the dialer, for example 172.30.130.0/24."
-word EVENT_SOCKET_ADDRESS "Set it to the address of this switch in the network of the dialer."
+case $EVENT_SOCKET_ADDRESS in
+    *[!0-9.]*) stop "EVENT_SOCKET_ADDRESS is “$EVENT_SOCKET_ADDRESS”. Set it to this switch's IPv4 address in the network of the dialer." ;;
+esac
 word CODECS "Set it to names of codecs separated by commas, for example PCMA,PCMU."
 for name in PHONE_SIP_PORT CARRIER_SIP_PORT WS_PORT WSS_PORT RTP_START_PORT RTP_END_PORT MAX_SESSIONS \
     SESSIONS_PER_SECOND EVENT_SOCKET_PORT; do

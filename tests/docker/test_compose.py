@@ -12,8 +12,12 @@ from typing import Any
 import click
 import pytest
 import yaml
+from celery.bin.base import CLIContext
+from celery.bin.celery import celery
 from django.core.management import get_commands, load_command_class
+from uvicorn.main import main as uvicorn
 
+from dialer.celery import app as celery_app
 from tests.docker import compose
 from tests.docker.compose import DOCKER, ROOT
 from tests.docker.conftest import SECRETS, SETTINGS, SITE
@@ -209,17 +213,15 @@ def parses(command: list[str]) -> bool:
             loaded = load_command_class(get_commands()[name], name)
             loaded.create_parser("manage.py", name).parse_args(arguments)
         case ["celery", *arguments]:
-            from celery.bin.celery import celery
-
-            context = celery.make_context("celery", list(arguments), resilient_parsing=False)
+            context = celery.make_context("celery", list(arguments))
+            assert context.params["app"] == "dialer"
+            context.obj = CLIContext(app=celery_app, no_color=True, workdir=None)
             left = [*context._protected_args, *context.args]
             _, subcommand, rest = celery.resolve_command(context, left)
             assert subcommand is not None
             subcommand.make_context(left[0], rest, parent=context)
         case ["uvicorn", *arguments]:
-            from uvicorn.main import main
-
-            main.make_context("uvicorn", list(arguments))
+            uvicorn.make_context("uvicorn", list(arguments))
         case ["chown", *_]:
             return True
         case _:

@@ -109,7 +109,10 @@ def test_the_event_socket_has_a_password_of_the_site_and_a_list_of_who_may_come(
     assert socket["listen-ip"] == ["$${event_socket_address}"]
     lists = {item.attrib["name"]: item for item in xml("autoload_configs/acl.conf.xml").iter("list")}
     assert lists["dialer"].get("default") == lists["nobody"].get("default") == "deny"
-    assert [node.get("cidr") for node in lists["dialer"]] == ["$${event_socket_allow}"]
+    assert [node.get("cidr") for node in lists["dialer"]] == [
+        "$${event_socket_allow}",
+        "$${event_socket_address}/32",
+    ]
     assert not list(lists["nobody"])
 
 
@@ -232,6 +235,7 @@ def test_it_starts_in_the_foreground_with_our_folders(tmp_path: Path) -> None:
         ({"SIP_DOMAIN": ""}, "SIP_DOMAIN is not set. Set it to"),
         ({"SIP_DOMAIN": "$${x}"}, "SIP_DOMAIN is “$${x}”. Set it to"),
         ({"EXTERNAL_IP": ""}, "EXTERNAL_IP is not set. Set it to"),
+        ({"EVENT_SOCKET_ADDRESS": "::"}, "EVENT_SOCKET_ADDRESS is “::”. Set it to"),
         ({"APP_URL": "http://web <x>"}, "APP_URL is “http://web <x>”"),
         ({"RTP_START_PORT": "many"}, "RTP_START_PORT is “many”. Set it to a whole number."),
         ({"SPOOL_DIR": "/proc/spool"}, "/proc/spool cannot be written"),
