@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 
 from dialer.simulator.thread import SimulatorThread
 from dialer.switch.nodes import parse_nodes
 from tests.contract.stage import NO_PHONE, RealStage, SimulatedStage, Stage, phones
+
+AnyStage = TypeVar("AnyStage", bound=Stage)
 
 
 @pytest.fixture(scope="session")
@@ -19,18 +22,29 @@ def simulated_switch() -> Iterator[SimulatorThread]:
         yield simulator
 
 
+@pytest.fixture
+def simulated(simulated_switch: SimulatorThread) -> Iterator[SimulatedStage]:
+    yield from _until_closed(SimulatedStage(simulated_switch))
+
+
+@pytest.fixture
+def real() -> Iterator[RealStage]:
+    url = os.environ.get("FREESWITCH_URL", "")
+    assert url, "Name the real switch: FREESWITCH_URL=esl://:password@host:8021 (see docker/freeswitch/test)."
+    stage = RealStage(parse_nodes(url)[0])
+    stage.await_registrations(phones().keys(), 60)  # they try again for a while after the start of the switch
+    yield from _until_closed(stage)
+
+
 @pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.switch)])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest) -> Stage:
     """Return a switch with people on it; every test of the contract runs once on each."""
-    found: Stage
-    if request.param == "simulated":
-        found = SimulatedStage(request.getfixturevalue("simulated_switch"))
-    else:
-        url = os.environ.get("FREESWITCH_URL", "")
-        assert url, "Name the real switch: FREESWITCH_URL=esl://:password@host:8021 (see docker/freeswitch/test)."
-        found = RealStage(parse_nodes(url)[0])
-        found.await_registrations(phones().keys(), 60)  # they try again for a while after the start of the switch
+    found: Stage = request.getfixturevalue(request.param)
+    return found
+
+
+def _until_closed(stage: AnyStage) -> Iterator[AnyStage]:
     try:
-        yield found
+        yield stage
     finally:
-        found.close()
+        stage.close()

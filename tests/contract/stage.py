@@ -147,6 +147,7 @@ class Stage(ABC):
     """A switch to try. ``line`` takes orders, ``ears`` hears."""
 
     def __init__(self, node: SwitchNode) -> None:
+        self.node = node
         self.line = node.connect()
         self.ears = node.connect()
         self.raw = Connection(node.host, node.port, node.password)
@@ -295,9 +296,17 @@ class Stage(ABC):
             assert time.monotonic() < deadline, f"Registered are {sorted(found)}, and not {sorted(wanted)}."
             time.sleep(0.1)
 
-    @abstractmethod
     def _prepare(self, plan: CallPlan) -> None:
         """Let those whom the plan calls behave as their numbers say."""
+        for dial in (plan.operator_dial, plan.subscriber_dial):
+            kind, _, rest = dial.partition("/")
+            who = rest.split("/")[-1 if kind == "sofia" else 0]
+            if (kind == "user" and who in phones()) or (kind != "user" and len(who) >= 9):
+                self.behaves(who)
+
+    @abstractmethod
+    def behaves(self, who: str) -> None:
+        """Let the owner of an extension or of a number behave as his number says."""
 
     @abstractmethod
     def register(self, extension: str) -> None:
@@ -327,13 +336,11 @@ class SimulatedStage(Stage):
             )
         )
 
-    def _prepare(self, plan: CallPlan) -> None:
-        for dial in (plan.operator_dial, plan.subscriber_dial):
-            kind, _, rest = dial.partition("/")
-            if kind == "user" and rest in phones():
-                self._simulator.operator(rest).behaves(behaviour(phones()[rest]))
-            elif kind != "user" and len(digits := rest.split("/")[-1 if kind == "sofia" else 0]) >= 9:
-                self._simulator.subscriber(digits).behaves(behaviour(digits))
+    def behaves(self, who: str) -> None:
+        if who in phones():
+            self._simulator.operator(who).behaves(behaviour(phones()[who]))
+        else:
+            self._simulator.subscriber(who).behaves(behaviour(who))
 
     def register(self, extension: str) -> None:
         self._simulator.operator(extension).register()
@@ -346,8 +353,8 @@ class SimulatedStage(Stage):
 
 
 class RealStage(Stage):
-    def _prepare(self, plan: CallPlan) -> None:
-        """The dialplan of the switch makes them behave."""
+    def behaves(self, who: str) -> None:
+        """The dialplan of the switch sees to it."""
 
     def register(self, extension: str) -> None:
         self.raw.api(f"sofia profile external register phone-{extension}")
