@@ -21,6 +21,8 @@ SAME = {
     "agent-no-answer-delay-time": "agent-no-answer-delay",
 }
 """Other names of parameters, as call centre modules of the switch have them; they may have ``cc-`` before them too."""
+DOMAIN = "@domain"
+"""Where the name of a user's domain is kept among what it says; no param has such a name."""
 NAMES = ("agent-name", "effective-caller-id-name")
 """Where a user's name may stand, the first one that does."""
 YES = {"yes", "on", "true", "t", "enabled", "active", "allow"}
@@ -78,8 +80,8 @@ def read(path: Path, realm: str, variables: Mapping[str, str], *, everyone: bool
         except (ValueError, OSError) as error:
             reading.faults.append(f"{name}: {error}.")
             continue
-        for user, inherited in _users(root, {}):
-            _take(reading, name, user, inherited, seen, realm, variables, everyone=everyone)
+        for user, values in _users(root, {}):
+            _take(reading, name, user, values, seen, realm, variables, everyone=everyone)
     return reading
 
 
@@ -97,11 +99,14 @@ def _parse(file: Path) -> ET.Element:
 
 
 def _users(element: ET.Element, inherited: Mapping[str, str]) -> Iterator[tuple[ET.Element, dict[str, str]]]:
-    """Yield each user with what its domain and groups say, the nearest winning."""
+    """Yield each user with what its domain and groups say, the nearest winning; pointers to a user are none."""
     own = {**inherited, **_values(element)}
+    if element.tag == "domain":
+        own[DOMAIN] = element.get("name", "")
     for child in element:
         if child.tag == "user":
-            yield child, {**own, **_values(child)}
+            if child.get("type") != "pointer":
+                yield child, {**own, **_values(child)}
         elif child.tag not in ("params", "variables"):
             yield from _users(child, own)
 
@@ -136,7 +141,7 @@ def _take(
         reading.faults.append(f"{file}: a user has no id.")
         return
     values = {name: _filled(value, variables) for name, value in values.items()}
-    if user.get("type") == "pointer" or not (everyone or _is_true(values.get("agent", ""))):
+    if not (everyone or _is_true(values.get("agent", ""))):
         reading.others.append(extension)
         return
     if extension in seen:
@@ -147,7 +152,16 @@ def _take(
     faults = _read_fields(found, values, realm)
     reading.faults += [f"{file}: user {extension}: {fault}" for fault in faults]
     reading.operators.append(found)
-    known = {"agent", "agent-contact", "a1-hash", "password", "allow-empty-password", "dial-string", "user-context"}
+    known = {
+        DOMAIN,
+        "agent",
+        "agent-contact",
+        "a1-hash",
+        "password",
+        "allow-empty-password",
+        "dial-string",
+        "user-context",
+    }
     for name in values.keys() - known - set(NAMES) - set(PARAMETERS):
         reading.left[name] = reading.left.get(name, 0) + 1
 
@@ -168,7 +182,10 @@ def _read_fields(found: Found, values: Mapping[str, str], realm: str) -> list[st
         else:
             faults.append(f"{name} is “{value}”. Write a whole number{_of_what(value)}.")
     password, a1 = values.get("password", ""), values.get("a1-hash", "").strip()
-    if a1 and _A1.fullmatch(a1):
+    domain = values.get(DOMAIN, "")
+    if a1 and domain and domain != realm:
+        found.notes.append(f"no phone password, for that of the directory holds only at {domain}")
+    elif a1 and _A1.fullmatch(a1):
         found.fields["sip_password_a1"] = a1.lower()
     elif a1:
         faults.append("a1-hash is not 32 hexadecimal digits (MD5 of id:realm:password).")
