@@ -170,10 +170,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["dialer.api.roles.ByRole"],
     "DEFAULT_THROTTLE_CLASSES": ["dialer.api.throttles.PerKey"],
     "DEFAULT_PARSER_CLASSES": ["dialer.api.parsers.JSONParser"],
-    "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
-    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "dialer.api.negotiation.JsonAlone",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "dialer.api.description.Description",
     "EXCEPTION_HANDLER": "dialer.api.errors.answer",
@@ -188,7 +186,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v2",
     "POSTPROCESSING_HOOKS": ["dialer.api.description.finish"],
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
 STATIC_URL = "static/"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.response import Response
@@ -245,6 +245,13 @@ class CallbackBody(Body):
     )  # fmt: skip
 
 
+@extend_schema_field(
+    {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}], "examples": ["all", ["0501234567"]]}
+)
+class Several(serializers.JSONField):
+    """Numbers, one number, or all."""
+
+
 class ResultBody(Body):
     success = Flag(
         help_text="true: successful; no more calls, and of the other fields only comment counts. false: go on."
@@ -261,7 +268,7 @@ class ResultBody(Body):
         required=False, allow_null=True, allow_blank=True,
         help_text="The number of the next attempt; a new one is added with a higher priority.",
     )  # fmt: skip
-    stop_communications = serializers.JSONField(
+    stop_communications = Several(
         required=False, allow_null=True,
         help_text='Numbers that are called no more; or "all", then next_communication alone is spared.',
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from campaigns.fields import MinuteField, VariablesField, clock_text, parse_clock
@@ -93,6 +94,7 @@ class Day(serializers.DateField):
             raise serializers.ValidationError(_("This must be a date, as 2026-12-31.")) from None
 
 
+@extend_schema_field({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$", "examples": ["09:30"]})
 class TimeOfDay(serializers.CharField):
     """A time of day on a wall clock, to the minute; 24:00 is the end of the day."""
 
@@ -108,6 +110,9 @@ class TimeOfDay(serializers.CharField):
         return clock_text(value)
 
 
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}, "examples": [{"debt": 20000}]}
+)
 class Variables(serializers.JSONField):
     """Channel variables: an object of names and values (text, numbers, true or false)."""
 
@@ -129,7 +134,7 @@ class Reference(serializers.PrimaryKeyRelatedField):
 
 
 class Strict:
-    """A serializer that takes no field it does not know."""
+    # A serializer that takes no field it does not know.
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values by the names of the model. Raises ``ValidationError`` with every fault by field."""
@@ -155,13 +160,12 @@ class Strict:
         return values
 
 
+# No words of their own for these two: the description would repeat them at each body.
 class Body(Strict, serializers.Serializer):
-    """A JSON object of known fields."""
+    pass
 
 
 class ModelBody(Strict, serializers.ModelSerializer):
-    """A JSON object of fields of a model."""
-
     serializer_field_mapping: ClassVar = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.CharField: Text,
@@ -210,7 +214,7 @@ class QueryMoment(Moment):
         return super().to_internal_value(re.sub(r" (?=\d\d:?\d\d\Z)", "+", str(value)))
 
 
-class Query(Strict, serializers.Serializer):
+class Query(Body):
     """The parameters of an address; an unknown one is a fault."""
 
 

@@ -79,7 +79,9 @@ def _kept(user: int, key: str, digest: str) -> Response:
     found = StoredAnswer.objects.get(user=user, key=key)
     if found.digest != digest:
         raise Refused("KEY_REUSED", _("This Idempotency-Key was used for another request: take a new one."))
-    return Response(json.loads(found.body), found.status, headers={"Idempotent-Replayed": "true"})
+    return Response(
+        json.loads(found.body) if found.body else None, found.status, headers={"Idempotent-Replayed": "true"}
+    )
 
 
 def forget_old() -> int:

@@ -6,7 +6,7 @@ from django.urls import path, re_path
 
 from agents import api as agents
 from campaigns import api as campaigns
-from dialer.api import attempts, errors, live, sessions
+from dialer.api import attempts, docs, errors, live, sessions
 from members import api as members
 
 V2 = "api/v2/"
@@ -48,6 +48,9 @@ urlpatterns = [
     path(f"{MEMBER}/callback", members.MemberCallback.as_view(), name="api-member-callback"),
     path(f"{MEMBER}/communications", members.Communications.as_view(), name="api-communications"),
     path(f"{MEMBER}/communications/<str:communication>", members.OneCommunication.as_view(), name="api-communication"),
+    path(f"{V2}openapi.json", docs.openapi, name="api-openapi"),
+    path("api/docs", docs.swagger, name="api-docs"),
+    path("api/redoc", docs.redoc, name="api-redoc"),
     # Last: whatever else begins with api has the shape of a problem too.
     re_path(r"^api(?:/(?P<path>.*))?$", errors.not_found),
 ]

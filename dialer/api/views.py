@@ -44,7 +44,7 @@ class Endpoint(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Name the type of a problem, and let nobody keep an answer."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        if getattr(response, "is_problem", False) and response.accepted_renderer.format == "json":
+        if getattr(response, "is_problem", False):
             response.content_type = errors.CONTENT_TYPE
         response.headers.setdefault("Cache-Control", "no-store")
         return response
