@@ -12,7 +12,6 @@ called, not its Python classes, and the rest stays with ``dialer.esl``, for what
 - ``recvEvent`` and ``recvEventTimed`` give the body of an event in JSON to ``printf`` as its format: ``100%`` vanishes,
   and ``%n`` ends the process. They drop what is empty, cut up what has ``ARRAY::`` in it or ``[`` in its name, and copy
   each event. The function below them leaves the body of a frame as it came; ``dialer.esl.wire`` reads it.
-
 - It looks for the end of a head one byte past what has arrived. In its buffer that is a byte of an earlier message once
   6 MB have come, and a newline there cuts the frame, and every later one, in the wrong place. We keep zeros there.
 
