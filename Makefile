@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test lint format rehearse bench faults clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench faults clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -61,6 +61,9 @@ run: $(READY) ## Run the dialer on this machine, with a demo on the first run
 
 test: $(READY) ## Run the tests
 	$(RUN) -m pytest -n $(JOBS) $(ARGS)
+
+test-switch: $(READY) ## Hold a real FreeSWITCH to the contract tests (FREESWITCH_URL=esl://:password@host:8021)
+	$(RUN) -m pytest -m switch $(ARGS)
 
 lint: $(READY) ## Check style, types, imports between packages, migrations
 	$(VENV)/bin/ruff check .
