@@ -2,68 +2,37 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, CampaignState, ConnectOrder
 from dialer import verbs
 from dialer.engine import invariants, tasks
-from dialer.engine.listener import Listener
 from dialer.models import Attempt, Node, Repair
 from dialer.simulator.thread import SimulatorThread
-from dialer.switch.nodes import configured
 from members.models import Member, MemberState
 from tests.factories import make_campaign, make_gateway, make_member, make_operator, make_route
+from tests.house import House
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
-@dataclass
-class House:
-    """The product around one simulated switch; the test itself is the dial worker and beat."""
+class SimulatedHouse(House):
+    """The product around one simulated switch."""
 
-    simulator: SimulatorThread
-    listener: Listener
-    thread: threading.Thread
-
-    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
-        """Run passes until something holds; fail when it does not within so many seconds."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"It never came to hold. {list(Attempt.objects.values())}"
-            tasks.dispatch_pass()
-            tasks.tidy_up()
-            time.sleep(0.05)
-
-    def listen(self) -> None:
-        self.listener = Listener(configured()[0])
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
-
-    def _listen(self) -> None:
-        try:
-            self.listener.listen_until_stopped()
-        finally:
-            connections.close_all()
-
-    def deafen(self) -> None:
-        """Stop the listener, as a crash of it would."""
-        self.listener.stopping.set()
-        self.thread.join(10)
+    def __init__(self, simulator: SimulatorThread) -> None:
+        self.simulator = simulator
 
 
 @pytest.fixture
-def house(settings: Any) -> Iterator[House]:
+def house(settings: Any) -> Iterator[SimulatedHouse]:
     with SimulatorThread() as simulator:
         settings.FREESWITCH_URL = simulator.url
-        found = House(simulator, None, None)  # type: ignore[arg-type]
+        found = SimulatedHouse(simulator)
         found.listen()
         yield found
         found.deafen()
@@ -81,7 +50,7 @@ def completed() -> bool:
     return not Campaign.objects.exclude(state=CampaignState.COMPLETED).exists()
 
 
-def test_a_campaign_dials_its_list_to_the_end(house: House) -> None:
+def test_a_campaign_dials_its_list_to_the_end(house: SimulatedHouse) -> None:
     campaign = a_campaign(max_retries=2)
     for extension in ("1001", "1002"):
         make_operator(campaign, extension=extension, wrap_up_time=0)
@@ -97,7 +66,7 @@ def test_a_campaign_dials_its_list_to_the_end(house: House) -> None:
     assert not Repair.objects.exists()
 
 
-def test_talk_and_causes_agree_with_the_switch(house: House) -> None:
+def test_talk_and_causes_agree_with_the_switch(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     make_operator(campaign, extension="1001")
     make_member(campaign, ["+380500000000"])
@@ -115,7 +84,7 @@ def test_talk_and_causes_agree_with_the_switch(house: House) -> None:
     assert attempt.operator.calls == 1
 
 
-def test_an_operator_who_rejects_is_passed_over_and_the_subscriber_is_called_by_another(house: House) -> None:
+def test_an_operator_who_rejects_is_passed_over_and_the_subscriber_is_called_by_another(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     first = make_operator(campaign, extension="1001", reject_delay=60)
     second = make_operator(campaign, extension="1002")
@@ -132,7 +101,7 @@ def test_an_operator_who_rejects_is_passed_over_and_the_subscriber_is_called_by_
     ]
 
 
-def test_a_phone_that_leaves_gets_no_calls_until_it_registers_again(house: House) -> None:
+def test_a_phone_that_leaves_gets_no_calls_until_it_registers_again(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     operator = make_operator(campaign, extension="1001")
     house.until(lambda: Node.objects.filter(connected=True).exists())
@@ -146,14 +115,14 @@ def test_a_phone_that_leaves_gets_no_calls_until_it_registers_again(house: House
     house.until(completed)
 
 
-def test_a_service_number_dialled_from_a_phone_changes_the_status(house: House) -> None:
+def test_a_service_number_dialled_from_a_phone_changes_the_status(house: SimulatedHouse) -> None:
     operator = make_operator(a_campaign(), extension="1001")
     house.until(lambda: Node.objects.filter(connected=True).exists())
     house.simulator.fire("dialer::status", extension="1001", status="on_break")
     house.until(lambda: Operator.objects.get(pk=operator.pk).status == OperatorStatus.ON_BREAK)
 
 
-def test_a_gateway_that_is_down_rests_and_nobody_is_counted(house: House) -> None:
+def test_a_gateway_that_is_down_rests_and_nobody_is_counted(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     make_operator(campaign, extension="1001")
     member = make_member(campaign, ["+380500000000"])
@@ -164,7 +133,7 @@ def test_a_gateway_that_is_down_rests_and_nobody_is_counted(house: House) -> Non
     assert Attempt.objects.filter(outcome="refunded", operator_cause="INVALID_GATEWAY").count() == 1
 
 
-def test_a_switch_that_refuses_everything_is_left_in_peace_and_tried_again(house: House) -> None:
+def test_a_switch_that_refuses_everything_is_left_in_peace_and_tried_again(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     make_operator(campaign, extension="1001")
     make_member(campaign, ["+380500000000"])
@@ -176,7 +145,7 @@ def test_a_switch_that_refuses_everything_is_left_in_peace_and_tried_again(house
     assert Member.objects.get().counted == 1
 
 
-def test_a_restarted_switch_ends_its_calls_and_nobody_is_stuck(house: House) -> None:
+def test_a_restarted_switch_ends_its_calls_and_nobody_is_stuck(house: SimulatedHouse) -> None:
     campaign = a_campaign(max_retries=5)
     make_operator(campaign, extension="1001", wrap_up_time=0)
     make_member(campaign, ["+380500000000"])
@@ -190,7 +159,7 @@ def test_a_restarted_switch_ends_its_calls_and_nobody_is_stuck(house: House) -> 
     assert not lost.counted
 
 
-def test_what_ended_while_nobody_listened_is_found_out(house: House) -> None:
+def test_what_ended_while_nobody_listened_is_found_out(house: SimulatedHouse) -> None:
     campaign = a_campaign()
     operator = make_operator(campaign, extension="1001", wrap_up_time=0)
     member = make_member(campaign, ["+380500000000"])
@@ -206,7 +175,7 @@ def test_what_ended_while_nobody_listened_is_found_out(house: House) -> None:
     assert len(house.simulator.calls_to("380500000000")) == 1
 
 
-def test_a_person_hangs_up_a_call_that_rings(house: House) -> None:
+def test_a_person_hangs_up_a_call_that_rings(house: SimulatedHouse) -> None:
     campaign = a_campaign(retry_wait=600)
     make_operator(campaign, extension="1001")
     make_member(campaign, ["+380500000000"])
@@ -221,7 +190,7 @@ def test_a_person_hangs_up_a_call_that_rings(house: House) -> None:
     assert not house.simulator.live_calls
 
 
-def test_values_of_variables_reach_the_switch_unchanged(house: House) -> None:
+def test_values_of_variables_reach_the_switch_unchanged(house: SimulatedHouse) -> None:
     campaign = a_campaign(variables={"plain": "Привіт, світе", "braces": "{a} [b] 'c", "debt": 20000})
     make_operator(campaign, extension="1001")
     make_member(campaign, ["+380500000000"])
@@ -236,7 +205,7 @@ def test_values_of_variables_reach_the_switch_unchanged(house: House) -> None:
 # --- subscriber first -------------------------------------------------------------------------------------------
 
 
-def test_subscriber_first_he_answers_the_operator_is_rung_and_they_talk(house: House) -> None:
+def test_subscriber_first_he_answers_the_operator_is_rung_and_they_talk(house: SimulatedHouse) -> None:
     campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST)
     make_operator(campaign, extension="1001", wrap_up_time=0)
     happy, busy = make_member(campaign, ["+380500000000"]), make_member(campaign, ["+380500000001"])
@@ -253,7 +222,7 @@ def test_subscriber_first_he_answers_the_operator_is_rung_and_they_talk(house: H
     assert not Repair.objects.exists()
 
 
-def test_subscriber_first_the_next_operator_takes_him_when_the_first_one_does_not(house: House) -> None:
+def test_subscriber_first_the_next_operator_takes_him_when_the_first_one_does_not(house: SimulatedHouse) -> None:
     campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST)
     first = make_operator(campaign, extension="1001", wrap_up_time=0, reject_delay=60)
     second = make_operator(campaign, extension="1002", wrap_up_time=0)
@@ -268,7 +237,7 @@ def test_subscriber_first_the_next_operator_takes_him_when_the_first_one_does_no
     assert not Repair.objects.exists()
 
 
-def test_subscriber_first_one_whom_nobody_takes_is_abandoned_when_the_window_is_over(house: House) -> None:
+def test_subscriber_first_one_whom_nobody_takes_is_abandoned_when_the_window_is_over(house: SimulatedHouse) -> None:
     campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST, answer_window=3, max_retries=1)
     operator = make_operator(campaign, extension="1001", reject_delay=60)
     house.simulator.operator("1001").rejects()
@@ -285,7 +254,7 @@ def test_subscriber_first_one_whom_nobody_takes_is_abandoned_when_the_window_is_
     assert Member.objects.get().end_cause == "MAX_TRY_COUNT"
 
 
-def test_subscriber_first_a_listener_that_was_away_rings_for_whoever_answered_meanwhile(house: House) -> None:
+def test_subscriber_first_a_listener_that_was_away_rings_for_whoever_answered_meanwhile(house: SimulatedHouse) -> None:
     campaign = a_campaign(connect_order=ConnectOrder.SUBSCRIBER_FIRST, answer_window=30)
     make_operator(campaign, extension="1001", wrap_up_time=0)
     make_member(campaign, ["+380500000000"])
