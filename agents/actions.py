@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext as _
 
 from agents import directory
-from agents.models import AWAY_STATUSES, BUSY_STATES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
+from agents.models import (
+    AWAY_STATUSES,
+    BUSY_STATES,
+    READY_STATUSES,
+    Operator,
+    OperatorState,
+    OperatorStatus,
+    Registration,
+    Tier,
+)
 from dialer import clock, verbs
 from dialer.errors import Refused
 
@@ -329,36 +338,58 @@ def _free(operators: QuerySet[Operator], *, now: datetime, rests: bool, forced: 
 # --- his phone and his client -----------------------------------------------------------------------------------
 
 
-def set_registered(extension: str, registered: bool, at: datetime) -> bool:
-    """Note that a phone registered or was lost at ``at``; ``False`` when unknown, or when later news came first."""
-    known = Operator.objects.filter(extension=extension)
-    noted = _not_newer(known, at).update(registered=registered, registered_changed_at=at)
-    if noted and registered:
+@transaction.atomic
+def set_registered(extension: str, node_id: int, registered: bool, at: datetime) -> bool:
+    """Note that a phone registered at a switch, or was lost there, at ``at``.
+
+    ``False`` when it is unknown, or when later news of that switch came first. Registered anywhere, he can be called.
+    """
+    operator = Operator.objects.filter(extension=extension).select_for_update(no_key=True).first()
+    if operator is None or not _note_registrations({operator.pk: registered}, node_id, at):
+        return False
+    if registered:
         verbs.wake()
-    return bool(noted)
+    return True
 
 
 @transaction.atomic
-def set_registrations(extensions: Iterable[str], at: datetime) -> int:
-    """Note which phones were registered at ``at``, all others being not; return how many changed.
+def set_registrations(extensions: Iterable[str], node_id: int, at: datetime) -> int:
+    """Note which phones were registered at a switch at ``at``, all others not being so there; return how many changed.
 
     Later news stand. The instant is noted of the unchanged too, so that older news that come after it do nothing.
     """
     present = set(extensions)
-    operators = _not_newer(Operator.objects.order_by("pk"), at).select_for_update(no_key=True)
-    was = dict(operators.values_list("extension", "registered"))
-    is_registered = Case(When(extension__in=present, then=Value(True)), default=Value(False))
-    _not_newer(Operator.objects.filter(extension__in=was), at).update(
-        registered=is_registered, registered_changed_at=at
-    )
-    changed = {extension for extension, registered in was.items() if registered != (extension in present)}
-    if changed & present:
+    operators = Operator.objects.order_by("pk").select_for_update(no_key=True)
+    was = {
+        pk: (extension, registered)
+        for pk, extension, registered in operators.values_list("pk", "extension", "registered")
+    }
+    _note_registrations({pk: extension in present for pk, (extension, _) in was.items()}, node_id, at)
+    now = dict(Operator.objects.filter(pk__in=was).values_list("pk", "registered"))
+    changed = [pk for pk, registered in now.items() if registered != was[pk][1]]
+    if any(now[pk] for pk in changed):
         verbs.wake()
     return len(changed)
 
 
-def _not_newer(operators: QuerySet[Operator], at: datetime) -> QuerySet[Operator]:
-    return operators.filter(Q(registered_changed_at__isnull=True) | Q(registered_changed_at__lte=at))
+def _note_registrations(registered: Mapping[int, bool], node_id: int, at: datetime) -> bool:
+    """Write what a switch said at ``at`` of operators who are locked, unless it has said later news; return whether
+    any was written. Two statements."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO agents_registration AS known (operator_id, node_id, registered, at)
+            SELECT said.operator, %(node)s, said.registered, %(at)s
+            FROM unnest(%(operators)s::bigint[], %(registered)s::boolean[]) AS said(operator, registered)
+            ON CONFLICT (operator_id, node_id) DO UPDATE SET registered = excluded.registered, at = excluded.at
+            WHERE known.at <= excluded.at
+            """,
+            {"operators": list(registered), "registered": list(registered.values()), "node": node_id, "at": at},
+        )
+        written = cursor.rowcount > 0
+    anywhere = Exists(Registration.objects.filter(operator=OuterRef("pk"), registered=True))
+    Operator.objects.filter(pk__in=registered).exclude(registered=anywhere).update(registered=anywhere)
+    return written
 
 
 def client_connected(operator_id: int) -> None:

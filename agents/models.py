@@ -181,7 +181,7 @@ class Operator(models.Model):
     last_attempt = models.ForeignKey("dialer.Attempt", models.SET_NULL, null=True, editable=False, related_name="+")
 
     registered = models.BooleanField(_("phone registered"), default=False, editable=False)
-    registered_changed_at = models.DateTimeField(null=True, editable=False)
+    """On one switch at least: what ``registrations`` come to."""
     uses_client = models.BooleanField(
         _("works through a client"), default=False,
         help_text=_("Calls only while his WebSocket client is connected and its call-centre mode is on."),
@@ -248,6 +248,22 @@ class Operator(models.Model):
         told = [item.obstacle(self) for name, item in conditions.items() if not getattr(self, f"claim_{name}")]
         serves: bool = getattr(self, "claim_serves")  # noqa: B009
         return [*filter(None, told), *([] if serves else [gettext("in no campaign that runs now")])]
+
+
+class Registration(models.Model):
+    """What one switch said last of an operator's phone."""
+
+    operator = models.ForeignKey(Operator, models.CASCADE, related_name="registrations")
+    node = models.ForeignKey("dialer.Node", models.CASCADE, related_name="registrations", db_index=False)
+    registered = models.BooleanField()
+    at = models.DateTimeField()
+    """When it was so; older news change nothing."""
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["operator", "node"], name="registration_once")]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} on {self.node_id}: {self.registered}"
 
 
 class Tier(models.Model):

@@ -37,15 +37,26 @@ class Node(models.Model):
     )  # fmt: skip
     rate = models.FloatField(null=True, editable=False)
     """New calls per second that it is given since it refused some; empty: no pace is kept."""
+    slowed_at = models.DateTimeField(null=True, editable=False)
+    """When that pace was last made slower; refusals of calls sent before tell nothing of it."""
+    tokens = models.FloatField(default=0, editable=False)
+    """Calls that it might have been given at once at ``tokens_at``, by its rate; more have dripped in since."""
+    tokens_at = models.DateTimeField(null=True, editable=False)
     listener = models.CharField(max_length=120, blank=True, default="", editable=False)
     """Which process hears it."""
     version = models.CharField(max_length=120, blank=True, default="", editable=False)
     sessions = models.PositiveIntegerField(null=True, editable=False)
-    """Legs on it, ours and others', as its last heartbeat said; likewise the three below."""
+    """Legs on it, ours and others', as it said last; likewise all down to ``started_at``."""
+    sessions_of_others = models.PositiveIntegerField(default=0, editable=False)
     sessions_per_second = models.PositiveIntegerField(null=True, editable=False)
     sessions_allowed = models.PositiveIntegerField(null=True, editable=False)
     rate_allowed = models.PositiveIntegerField(null=True, editable=False)
     """Legs per second that the switch itself allows."""
+    ready = models.BooleanField(default=True, editable=False)
+    """Whether the switch says that it takes calls: not while it is paused or shuts down."""
+    started_at = models.DateTimeField(null=True, editable=False)
+    restarted_at = models.DateTimeField(null=True, editable=False)
+    """When its listener found another run of the switch than the one it knew."""
     connected = models.BooleanField(default=False, editable=False)
     core_uuid = models.UUIDField(null=True, editable=False)
     connected_at = models.DateTimeField(null=True, editable=False)

@@ -63,7 +63,6 @@ def make_operator(*campaigns: Campaign, **fields: Any) -> Operator:
             "state_since": now,
             "idle_since": now,
             "registered": True,
-            "registered_changed_at": now,
             **fields,
         }
     )

@@ -648,9 +648,9 @@ def _release_operator(rows: Stage, *, hold_until: datetime | None, ended_by_othe
         bridged=attempt.bridged_at is not None,
         talk_seconds=attempt.talk_seconds,
     )
-    if attempt.operator_cause in ABSENT and not attempt.operator_answered_at:
-        # The switch knows better than our books: he gets no calls until he registers again.
-        agents.set_registered(operator.extension, False, at)
+    if attempt.operator_cause in ABSENT and not attempt.operator_answered_at and attempt.node_id is not None:
+        # The switch knows better than our books: he gets no calls there until he registers again.
+        agents.set_registered(operator.extension, attempt.node_id, False, at)
 
 
 def _block_the_culprit(attempt: Attempt, now: datetime) -> None:

@@ -52,6 +52,7 @@ class Listener:
     def listen_until_stopped(self) -> None:
         """As ``run``, for a thread that handles no signals."""
         node, _ = Node.objects.get_or_create(name=self.switch.name)
+        self.node = node
         failures = 0
         while not self.stopping.is_set():
             try:
@@ -107,10 +108,10 @@ class Listener:
     def _take(self, event: events.SwitchEvent, line: Line) -> None:
         match event:
             case events.Registered():
-                agents.set_registered(event.user, True, event.at)
+                agents.set_registered(event.user, self.node.pk, True, event.at)
             case events.Unregistered():
                 # Another phone of his may still be registered.
-                agents.set_registered(event.user, event.user in line.registrations(), event.at)
+                agents.set_registered(event.user, self.node.pk, event.user in line.registrations(), event.at)
             case events.StatusWanted():
                 self._wish(event)
             case events.Heartbeat() | events.LegDestroyed():
@@ -157,7 +158,7 @@ class Listener:
     def _note_phones(self, line: Line) -> None:
         self.phones_seen = time.monotonic()
         now = clock.now()  # before asking: an event that comes while the switch answers is the later news
-        agents.set_registrations(line.registrations(), now)
+        agents.set_registrations(line.registrations(), self.node.pk, now)
 
     def _note_heard(self, node: Node) -> None:
         self.seen = time.monotonic()

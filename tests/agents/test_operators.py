@@ -467,44 +467,64 @@ def test_one_with_an_outside_number_needs_no_registration(alice: Operator) -> No
 # --- registrations ----------------------------------------------------------------------------------------------
 
 
-def test_a_registration_is_noted_by_extension(alice: Operator) -> None:
+@pytest.fixture
+def node(db: None) -> int:
+    return factories.make_node().pk
+
+
+def test_a_registration_is_noted_by_extension(alice: Operator, node: int) -> None:
     later = clock.now() + timedelta(seconds=1)
-    assert actions.set_registered(alice.extension, False, later)
+    assert actions.set_registered(alice.extension, node, False, later)
     assert not now_of(alice).registered
-    assert not actions.set_registered("nobody", True, later)
+    assert not actions.set_registered("nobody", node, True, later)
 
 
-def test_older_news_of_a_registration_change_nothing(alice: Operator) -> None:
+def test_older_news_of_a_registration_change_nothing(alice: Operator, node: int) -> None:
     now = clock.now()
-    assert actions.set_registered(alice.extension, False, now + timedelta(seconds=5))
-    assert not actions.set_registered(alice.extension, True, now + timedelta(seconds=4))
+    assert actions.set_registered(alice.extension, node, False, now + timedelta(seconds=5))
+    assert not actions.set_registered(alice.extension, node, True, now + timedelta(seconds=4))
     assert not now_of(alice).registered
 
 
-def test_a_snapshot_of_registrations_sets_everyone(alice: Operator) -> None:
+def test_a_snapshot_of_registrations_sets_everyone(alice: Operator, node: int) -> None:
     bob = factories.make_operator(registered=False)
     carol = factories.make_operator()
     taken = clock.now() + timedelta(seconds=1)
 
-    assert actions.set_registrations({alice.extension, bob.extension, "4711"}, taken) == 2
+    assert actions.set_registrations({alice.extension, bob.extension, "4711"}, node, taken) == 2
 
     assert [now_of(operator).registered for operator in (alice, bob, carol)] == [True, True, False]
+    assert actions.set_registrations({alice.extension, bob.extension}, node, taken) == 0
 
 
-def test_news_that_are_older_than_a_snapshot_come_too_late(alice: Operator) -> None:
+def test_news_that_are_older_than_a_snapshot_come_too_late(alice: Operator, node: int) -> None:
     """Events that were buffered while the snapshot was taken are applied after it."""
     taken = clock.now() + timedelta(seconds=10)
-    actions.set_registrations({alice.extension}, taken)
+    actions.set_registrations({alice.extension}, node, taken)
 
-    assert not actions.set_registered(alice.extension, False, taken - timedelta(seconds=1))
+    assert not actions.set_registered(alice.extension, node, False, taken - timedelta(seconds=1))
     assert now_of(alice).registered
 
 
-def test_a_snapshot_leaves_newer_news_alone(alice: Operator) -> None:
+def test_a_snapshot_leaves_newer_news_alone(alice: Operator, node: int) -> None:
     newer = clock.now() + timedelta(seconds=10)
-    actions.set_registered(alice.extension, False, newer)
-    assert actions.set_registrations({alice.extension}, newer - timedelta(seconds=1)) == 0
+    actions.set_registered(alice.extension, node, False, newer)
+    assert actions.set_registrations({alice.extension}, node, newer - timedelta(seconds=1)) == 0
     assert not now_of(alice).registered
+
+
+def test_a_phone_that_one_switch_does_not_know_may_be_registered_on_another(alice: Operator, node: int) -> None:
+    other, now = factories.make_node().pk, clock.now()
+    bob = factories.make_operator(registered=False)
+    actions.set_registrations({alice.extension}, node, now)
+    actions.set_registrations({bob.extension}, other, now)
+    assert now_of(alice).registered
+    assert now_of(bob).registered
+
+    # News of one switch are never too old for what another one has said meanwhile.
+    assert actions.set_registered(alice.extension, node, False, now + timedelta(milliseconds=1))
+    assert not now_of(alice).registered
+    assert now_of(bob).registered
 
 
 # --- presence ---------------------------------------------------------------------------------------------------
