@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -289,11 +289,12 @@ class Stage(ABC):
         finally:
             self.raw.api("fsctl resume")
 
-    def await_registrations(self, wanted: Set[str], seconds: float = PATIENCE) -> None:
-        """Wait until the snapshot shows these phones and no others: it lags behind the events."""
+    @staticmethod
+    def soon(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait until something is so: the lists of a switch lag behind its events."""
         deadline = time.monotonic() + seconds
-        while (found := self.line.registrations()) != wanted:
-            assert time.monotonic() < deadline, f"Registered are {sorted(found)}, and not {sorted(wanted)}."
+        while not condition():
+            assert time.monotonic() < deadline, "It did not come true."
             time.sleep(0.1)
 
     def _prepare(self, plan: CallPlan) -> None:
