@@ -29,6 +29,8 @@ VERSION: Final = "1.11.2-release+git~20260809T162310Z~3f13ad1b1d~64bit"
 READABLE_VERSION: Final = "1.11.2-release git 3f13ad1 2026-08-09 16:23:10Z 64bit"
 TICK: Final = 0.02
 """Seconds in which the switch does one thing after another; also until a phone on the network says something."""
+LIST_LAG: Final = 0.15
+"""Seconds by which the list of registrations lags behind the registrations and their events."""
 MESSAGE_SECONDS: Final = 1.0
 """How long every file plays."""
 _SILENCE: Final = "silence_stream://"
@@ -49,6 +51,8 @@ class Switch:
         self._timers = timers
         self._audience = audience
         self._runs = 0
+        self._listed = set(self.router.registered)
+        """The phones that the list of registrations holds."""
         self.boot()
 
     def boot(self) -> None:
@@ -143,11 +147,13 @@ class Switch:
         """Let a phone register, or refresh its registration."""
         self.router.directory.add(extension)
         self.router.registered.add(extension)
+        self._timers.later(LIST_LAG, lambda: self._listed.add(extension))
         self.events.registration("register", extension)
 
     def unregister(self, extension: str, *, expired: bool = False) -> None:
         """Let a phone leave, or be silent until its registration has expired."""
         self.router.registered.discard(extension)
+        self._timers.later(LIST_LAG, lambda: self._listed.discard(extension))
         self.events.registration("expire" if expired else "unregister", extension)
 
     def flap(self) -> None:
@@ -587,7 +593,7 @@ class Switch:
     def registrations(self) -> list[dict[str, str]]:
         """Return the rows of ``show registrations``."""
         plan = self.scenario.switch
-        return listing.registrations(self.router.registered, plan.domain, plan.hostname, int(self._timers.now()) + 3600)
+        return listing.registrations(self._listed, plan.domain, plan.hostname, int(self._timers.now()) + 3600)
 
 
 def _playing_time(leg: Leg, what: str) -> float:
