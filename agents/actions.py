@@ -277,6 +277,11 @@ def release(
     return bool(freed)
 
 
+def correct_talk(operator_id: int, seconds: int) -> None:
+    """Add to what an operator has talked what later evidence tells of a call of his; negative takes away."""
+    Operator.objects.filter(pk=operator_id).update(talk_seconds=F("talk_seconds") + seconds)
+
+
 def end_wrap_ups(now: datetime) -> int:
     """End every wrap-up that is over; return how many. One statement over a partial index."""
     return _end_wrap_ups(Q(wrap_up_until__lte=now), now, F("wrap_up_until"))

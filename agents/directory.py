@@ -8,9 +8,7 @@ declaration here, one element stands in a line, and a dollar sign is never writt
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Iterable
@@ -19,13 +17,10 @@ from xml.etree import ElementTree as ET
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from agents.models import Operator
+from dialer.switch_door import for_switches
 
-USERNAME = "freeswitch"
-"""Who the switch says it is, at our door."""
 CACHE_MS = 60_000
 """For so long the switch remembers a user: a new password holds after that at the latest."""
 DIAL_STRING = (
@@ -116,27 +111,11 @@ def _written(root: ET.Element) -> str:
 # --- serving ------------------------------------------------------------------------------------------------------
 
 
-@csrf_exempt
-@require_POST
+@for_switches("DIRECTORY_PASSWORD")
 def serve(request: HttpRequest) -> HttpResponse:
-    """Answer the switch's question for a user. One query; "not found" for whatever else it asks.
-
-    Basic log-in as ``freeswitch`` with DIRECTORY_PASSWORD; without that setting the door is shut.
-    """
-    if not settings.DIRECTORY_PASSWORD:
-        return HttpResponse("DIRECTORY_PASSWORD is not set.", status=503, content_type="text/plain")
-    if not _is_the_switch(request):
-        refusal = HttpResponse("Who are you?", status=401, content_type="text/plain")
-        refusal["WWW-Authenticate"] = 'Basic realm="directory"'
-        return refusal
+    """Answer the switch's question for a user. One query; "not found" for whatever else it asks."""
     found = _asked_for(request.POST)
     return HttpResponse(answer([found]) if found else NOT_FOUND, content_type="text/xml")
-
-
-def _is_the_switch(request: HttpRequest) -> bool:
-    expected = base64.b64encode(f"{USERNAME}:{settings.DIRECTORY_PASSWORD}".encode()).decode()
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "basic" and hmac.compare_digest(given.strip().encode(), expected.encode())
 
 
 def _asked_for(asked: QueryDict) -> Operator | None:

@@ -362,6 +362,10 @@ class CallRecord(models.Model):
     bridged_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField()
     cause = models.CharField(max_length=64)
+    originate_disposition = models.CharField(max_length=64, blank=True, default="")
+    """On an operator's leg: how dialling the subscriber ended."""
+    by_phone = models.BooleanField(default=False)
+    """The phone itself ended it: it hung up, refused or cancelled."""
 
     class Meta:
         ordering: ClassVar = ["-id"]

@@ -273,6 +273,8 @@ if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", SIP_DOMAIN):
     raise ImproperlyConfigured(f"SIP_DOMAIN is “{SIP_DOMAIN}”. Set it to a domain name, for example sip.example.org.")
 DIRECTORY_PASSWORD = text("DIRECTORY_PASSWORD")
 """With it the switch asks for its users at /freeswitch/directory; unset: nobody gets an answer."""
+CDR_PASSWORD = text("CDR_PASSWORD")
+"""With it the switch posts its call records to /cdr; unset: none is taken."""
 
 # Celery
 

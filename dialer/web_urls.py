@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from agents import directory
-from dialer import views
+from dialer import cdr, views
 
 urlpatterns = [
     path("", views.live, name="live"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(next_page="live", redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("freeswitch/directory", directory.serve, name="freeswitch-directory"),
+    path("cdr", cdr.receive, name="cdr"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

@@ -360,10 +360,15 @@ def _bridged(rows: Stage, at: datetime) -> None:
 def _correct(event: events.LegHungUp, rows: Held) -> None:
     """Let the late end of a leg correct what an ended attempt knows of it, with a row of repair; never its outcome."""
     role = _role(event, rows)
-    if getattr(rows.attempt, f"{role}_cause"):
+    attempt = rows.attempt
+    if getattr(attempt, f"{role}_cause"):
         return  # doubled
-    rows.set_once(f"{role}_cause", event.cause)
-    rows.set_once(f"{role}_ended_at", event.at)
+    reckoned = getattr(attempt, f"{role}_ended_at")
+    rows.set(**{f"{role}_cause": event.cause, f"{role}_ended_at": event.at})
+    if attempt.bridged_at and attempt.talk_ended_at == reckoned:
+        before = round(attempt.talk_seconds)
+        rows.set(talk_ended_at=event.at)
+        agents.correct_talk(attempt.operator_id, round(attempt.talk_seconds) - before)
     repair(rows.attempt, "late_end", f"The end of the {role}'s leg ({event.cause}) came after the attempt had ended.")
 
 

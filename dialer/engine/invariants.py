@@ -547,6 +547,59 @@ _COUNTED_AS_HAPPENED = (
     ),
 )
 
+# A leg of its own row: what the ledger says of it, and what the switch wrote.
+_RECORDED = """
+    SELECT a.id AS attempt, r.role, r.cause AS written, r.answered_at, r.bridged_at, r.ended_at,
+           CASE r.role WHEN 'operator' THEN a.operator_cause ELSE a.subscriber_cause END AS cause,
+           CASE r.role WHEN 'operator' THEN a.operator_ringing_at ELSE a.subscriber_created_at END AS known_created,
+           CASE r.role WHEN 'operator' THEN a.operator_answered_at ELSE a.subscriber_answered_at END AS known_answered,
+           a.bridged_at AS known_bridged, a.talk_ended_at,
+           EXISTS (SELECT FROM dialer_repair AS p WHERE p.attempt_id = a.id) AS repaired
+    FROM dialer_callrecord AS r
+    JOIN dialer_attempt AS a ON a.id = r.attempt_id AND r.uuid IN (a.operator_uuid, a.subscriber_uuid)
+    WHERE a.ended_at IS NOT NULL
+"""
+_AS_THE_SWITCH_WROTE = (
+    Check(
+        6,
+        "The {role}'s leg of attempt {attempt} ended with “{cause}”; the switch wrote {written}.",
+        1,
+        f"SELECT attempt, role, cause, written FROM ({_RECORDED}) AS leg WHERE cause <> written",  # noqa: S608
+    ),
+    Check(
+        6,
+        "The {role}'s leg of attempt {attempt} {fault}, as the switch wrote.",
+        1,
+        f"""
+        SELECT attempt, role, fault FROM (
+            SELECT attempt, role, CASE
+                WHEN known_created IS NULL THEN 'existed'
+                WHEN answered_at IS NOT NULL AND known_answered IS NULL AND NOT repaired THEN 'was answered'
+                WHEN answered_at IS NULL AND known_answered IS NOT NULL AND NOT repaired THEN 'was not answered'
+                WHEN bridged_at IS NOT NULL AND known_bridged IS NULL AND NOT repaired THEN 'was bridged'
+            END AS fault
+            FROM ({_RECORDED}) AS leg
+        ) AS found
+        WHERE fault IS NOT NULL
+        """,  # noqa: S608
+    ),
+    # From the bridge to the end of this leg; the other one may have gone some instants before.
+    Check(
+        6,
+        "Attempt {attempt} was a talk of {talk:.1f} s; the record of its {role}'s leg says {written:.1f} s.",
+        1,
+        f"""
+        SELECT attempt, role, talk::float AS talk, written::float AS written FROM (
+            SELECT attempt, role, repaired, extract(epoch FROM talk_ended_at - known_bridged) AS talk,
+                   extract(epoch FROM ended_at - bridged_at) AS written
+            FROM ({_RECORDED}) AS leg
+            WHERE bridged_at IS NOT NULL AND known_bridged IS NOT NULL
+        ) AS talks
+        WHERE abs(talk - written) > 2 AND NOT repaired
+        """,  # noqa: S608
+    ),
+)
+
 CHECKS = (
     *_ONE_AT_A_TIME,
     *_WITHIN_LIMITS,
@@ -554,4 +607,5 @@ CHECKS = (
     *_DIALLED_ONCE,
     *_ENDED_ONCE,
     *_COUNTED_AS_HAPPENED,
+    *_AS_THE_SWITCH_WROTE,
 )

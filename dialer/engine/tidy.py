@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 
 from dialer import clock, verbs
-from dialer.engine import calls, results
+from dialer.engine import calls, records, results
 from dialer.models import Attempt, ResultState
 
 log = logging.getLogger(__name__)
@@ -33,5 +33,6 @@ def run() -> None:
         ]
     ):
         ended += results.time_out(attempt_id)
+    ended += records.close_unheard()
     if ended:
         verbs.wake()

@@ -29,6 +29,8 @@ class Migration(migrations.Migration):
                 ("bridged_at", models.DateTimeField(null=True)),
                 ("ended_at", models.DateTimeField()),
                 ("cause", models.CharField(max_length=64)),
+                ("originate_disposition", models.CharField(blank=True, default="", max_length=64)),
+                ("by_phone", models.BooleanField(default=False)),
             ],
             options={
                 "ordering": ["-id"],

@@ -164,10 +164,10 @@ SwitchEvent: TypeAlias = (
 
 def parse(event: Event) -> SwitchEvent | None:
     """Return what an event means to us, or ``None``. Never raises: a switch may say anything."""
-    at = _instant(event.get("Event-Date-Timestamp"))
+    at = read_instant(event.get("Event-Date-Timestamp"))
     if at is None:
         return None
-    core = _uuid(event.get("Core-UUID"))
+    core = read_uuid(event.get("Core-UUID"))
     match event.name, event.subclass:
         case "BACKGROUND_JOB", _:
             return _job(event, at, core)
@@ -185,7 +185,7 @@ def parse(event: Event) -> SwitchEvent | None:
 
 
 def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
-    leg = _uuid(event.get("Unique-ID"))
+    leg = read_uuid(event.get("Unique-ID"))
     if leg is None or event.get("Call-Direction") != "outbound":
         return None
     attempt = _number(event.get("variable_dialer_attempt"))
@@ -212,17 +212,17 @@ def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
             return LegDestroyed(at=at, core_uuid=core, leg=leg, attempt_id=attempt, role=role)
         case "CHANNEL_HANGUP_COMPLETE":
             return LegHungUp(
-                at=_instant(event.get("Caller-Channel-Hangup-Time")) or at,
+                at=read_instant(event.get("Caller-Channel-Hangup-Time")) or at,
                 core_uuid=core,
                 leg=leg,
                 attempt_id=attempt,
                 role=role,
                 cause=event.get("Hangup-Cause") or event.get("variable_hangup_cause"),
-                created_at=_instant(event.get("Caller-Channel-Created-Time")),
-                progress_at=_instant(event.get("Caller-Channel-Progress-Time"))
-                or _instant(event.get("Caller-Channel-Progress-Media-Time")),
-                answered_at=_instant(event.get("Caller-Channel-Answered-Time")),
-                bridged_at=_instant(event.get("Caller-Channel-Bridged-Time")),
+                created_at=read_instant(event.get("Caller-Channel-Created-Time")),
+                progress_at=read_instant(event.get("Caller-Channel-Progress-Time"))
+                or read_instant(event.get("Caller-Channel-Progress-Media-Time")),
+                answered_at=read_instant(event.get("Caller-Channel-Answered-Time")),
+                bridged_at=read_instant(event.get("Caller-Channel-Bridged-Time")),
                 originate_disposition=event.get("variable_originate_disposition"),
                 last_bridge_hangup_cause=event.get("variable_last_bridge_hangup_cause"),
                 by_phone=event.get("variable_sip_hangup_disposition").startswith("recv_"),
@@ -231,7 +231,7 @@ def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
 
 
 def _job(event: Event, at: datetime, core: UUID | None) -> JobDone | None:
-    job = _uuid(event.get("Job-UUID"))
+    job = read_uuid(event.get("Job-UUID"))
     if job is None:
         return None
     text = event.body.strip()
@@ -242,11 +242,11 @@ def _job(event: Event, at: datetime, core: UUID | None) -> JobDone | None:
 
 
 def _other(event: Event, leg: UUID) -> UUID | None:
-    ends = (_uuid(event.get("Bridge-A-Unique-ID")), _uuid(event.get("Bridge-B-Unique-ID")))
+    ends = (read_uuid(event.get("Bridge-A-Unique-ID")), read_uuid(event.get("Bridge-B-Unique-ID")))
     return next((end for end in ends if end != leg), None)
 
 
-def _instant(microseconds: str) -> datetime | None:
+def read_instant(microseconds: str) -> datetime | None:
     """Read microseconds since 1970; the switch says 0 for what has not happened."""
     number = _number(microseconds)
     try:
@@ -259,7 +259,7 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def _uuid(text: str) -> UUID | None:
+def read_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:

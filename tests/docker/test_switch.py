@@ -199,7 +199,7 @@ def test_it_asks_for_users_where_we_answer() -> None:
     asked = settings("autoload_configs/xml_curl.conf.xml")
     (url,) = asked["gateway-url"]
     assert resolve(url.removeprefix("$${app_url}")).func == directory.serve
-    assert asked["gateway-credentials"] == [f"{directory.USERNAME}:$${{directory_password}}"]
+    assert asked["gateway-credentials"] == [f"{switch_door.USERNAME}:$${{directory_password}}"]
     assert {"user"} <= set(asked["enable-post-var"]), "else all variables of a call are sent"
 
 
