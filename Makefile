@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench faults clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench faults fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -84,6 +84,9 @@ bench: $(READY) ## Measure the dial loop at ten thousand and a million subscribe
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults $(ARGS)
+
+fuzz: $(READY) ## Drive the REST interface by its description, with all that it allows and forbids
+	$(RUN) -m pytest -m fuzz $(ARGS)
 
 clean: ## Remove what can be made again; data (var/) stays
 	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

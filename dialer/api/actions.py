@@ -45,7 +45,7 @@ def create_key(user: AbstractBaseUser, name: str, expires_at: datetime, *, by: P
     """Make a named key for somebody. Raises ``ValidationError`` by field."""
     if not name.strip():
         raise ValidationError({"name": _("Say what it is for, as “CRM”.")})
-    _check_expiry(expires_at)
+    check_expiry(expires_at)
     made = _make(user, name.strip(), expires_at)
     log.info("access_key.created", extra={"key": made.key.pk, "user": user.pk, "by": getattr(by, "pk", None)})
     return made
@@ -71,10 +71,7 @@ def update_key(key: AccessKey, *, name: str | None = None, expires_at: datetime 
     if name is not None:
         key.name = name.strip()
     if expires_at is not None:
-        if expires_at > key.expires_at:
-            raise ValidationError(
-                {"expires": _("It expires at %s: it can only be brought forward.") % key.expires_at.isoformat()}
-            )
+        check_expiry(expires_at, key.expires_at)
         key.expires_at = expires_at
     key.save(update_fields=["name", "expires_at"])
     return key
@@ -119,9 +116,14 @@ def _password_mark(user: AbstractBaseUser) -> str:
     return salted_hmac("dialer.api.password", user.password, algorithm="sha256").hexdigest()
 
 
-def _check_expiry(expires_at: datetime) -> None:
+def check_expiry(expires_at: datetime, until_now: datetime | None = None) -> None:
+    """Refuse an expiry that a new key cannot have, or (``until_now``: the one it has) an old one. By field."""
     now = clock.now()
-    if not now < expires_at <= now + LONGEST:
+    if until_now is not None:
+        if expires_at > until_now:
+            told = _("It expires at %s, as its token says: it can only be brought forward.") % until_now.isoformat()
+            raise ValidationError({"expires": told})
+    elif not now < expires_at <= now + LONGEST:
         raise ValidationError({"expires": _("Give an instant from now until ten years ahead.")})
 
 

@@ -25,7 +25,7 @@ class LiveView(serializers.Serializer):
     more_campaigns = serializers.IntegerField()
     gateways = serializers.ListField(child=serializers.DictField())
     causes = serializers.ListField(child=serializers.JSONField())
-    recent = serializers.IntegerField()
+    recent = serializers.DictField(help_text="Of the last attempts, how many were dialled and connected.")
     per_minute = serializers.IntegerField()
     operators = serializers.ListField(child=serializers.DictField())
     attempts = serializers.ListField(child=serializers.DictField())

@@ -35,13 +35,14 @@ class LogInAnswer(serializers.Serializer):
 
 @extend_schema(tags=["access"])
 class LogIn(Endpoint):
-    needs: ClassVar = {"GET": ANYONE, "POST": ANYONE}
+    needs: ClassVar = {"POST": ANYONE}
     authentication_classes: ClassVar[list[Any]] = []
 
-    @extend_schema(exclude=True)
-    def get(self, request: Any) -> HttpResponseRedirect:
+    def handle_exception(self, exc: Exception) -> Any:
         """Send a person who typed the address to the page."""
-        return HttpResponseRedirect("/login/")
+        if self.request.method == "GET" and "text/html" in self.request.headers.get("Accept", ""):
+            return HttpResponseRedirect("/login/")
+        return super().handle_exception(exc)
 
     @extend_schema(
         operation_id="log_in", request=LogInBody, responses={200: LogInAnswer}, auth=[],
