@@ -14,6 +14,7 @@ from django.urls import resolve
 
 from agents import directory
 from agents.models import OperatorStatus
+from dialer import switch_door
 from dialer.esl.wire import Event
 from dialer.switch import events
 from tests.docker import compose
