@@ -423,8 +423,8 @@ def _operator_gone(rows: Held, cause: str, at: datetime, *, refused: bool = Fals
     """An operator who was rung for an answered subscriber did not take him: the next one, while he is there."""
     attempt = rows.attempt
     if refused:
-        gateway_id, now = attempt.operator_gateway_id, clock.now()
-        transaction.on_commit(lambda: _block(attempt.node, gateway_id, cause, now), robust=True)
+        gateway_id, tried_at, now = attempt.operator_gateway_id, attempt.operator_sending_at, clock.now()
+        transaction.on_commit(lambda: _block(attempt.node, gateway_id, cause, tried_at, now), robust=True)
     if attempt.subscriber_ended_at is None and not attempt.kill_reason:
         _seek(rows, cause, at, by_others=by_others or refused)
         return
@@ -662,22 +662,21 @@ def _block_the_culprit(attempt: Attempt, now: datetime) -> None:
     reason = attempt.operator_cause or attempt.subscriber_cause or "refused"
     # Until he answers it is the operator's own leg that was refused; only an outside operator's takes a gateway.
     dialled = attempt.operator_answered_at or attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST
-    _block(attempt.node, attempt.gateway_id if dialled else attempt.operator_gateway_id, reason, now)
+    gateway_id = attempt.gateway_id if dialled else attempt.operator_gateway_id
+    _block(attempt.node, gateway_id, reason, attempt.operator_answered_at or attempt.sending_at, now)
 
 
-def _block(node: Node | None, gateway_id: int | None, reason: str, now: datetime) -> None:
+def _block(node: Node | None, gateway_id: int | None, reason: str, tried_at: datetime | None, now: datetime) -> None:
     if reason in GATEWAY_REFUSALS and gateway_id is not None:
         campaigns.block_gateway(gateway_id, reason, now)
     elif node is not None:
-        nodes.block(node, reason, now)
+        nodes.refused(node, reason, tried_at, now)
 
 
 def _unblock(attempt: Attempt) -> None:
     campaigns.unblock_gateway(attempt.gateway_id)
     if attempt.operator_gateway_id is not None:
         campaigns.unblock_gateway(attempt.operator_gateway_id)
-    if attempt.node_id is not None:
-        nodes.unblock(attempt.node_id)
 
 
 def withdraw(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None, person: bool = False) -> bool:

@@ -55,7 +55,9 @@ class PassReport:
     brought: list[int] = field(default_factory=list)
     """Ids of the attempts whose answered subscriber waits, and for whom it reserved another operator."""
     full: bool = False
-    """The batch was filled: there may be more to claim at once."""
+    """The batch was filled, or a switch: there may be more to claim at once."""
+    slow: bool = False
+    """The pace of a switch held calls back: there may be more to claim a moment later."""
 
 
 def sweep(now: datetime) -> None:
@@ -179,8 +181,12 @@ def _claim(now: datetime) -> PassReport:
     brought = _bring_operators(room, waiting, now) if waiting else []
     for campaign in served.difference(ids):
         del room.campaigns[campaign]
-    if not room.lines or not room.node_load or not room.operators:
-        return PassReport(brought=brought)
+    reachable = {pk: operator for pk, operator in room.operators.items() if room.share.has_room(operator)}
+    slow = room.share.slow and len(reachable) < len(room.operators)
+    room.operators = reachable
+    if not room.lines or not room.operators:
+        return PassReport(brought=brought, slow=slow)
+    most = int(min(BATCH, room.share.left))
     candidates, truncated = _candidates(room, now)
     matches = policy.allot(
         campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
@@ -190,12 +196,13 @@ def _claim(now: datetime) -> PassReport:
         candidates={
             campaign: [_candidate(room, ready, now) for ready in found] for campaign, found in candidates.items()
         },
-        most=BATCH,
+        most=most,
     )
     kept = _until_exhausted(matches, candidates, truncated)
     report = _reserve(room, kept, {r.member: r for found in candidates.values() for r in found}, now)
     report.brought = brought
-    report.full = len(matches) >= BATCH or len(kept) < len(matches)
+    report.full |= len(matches) >= BATCH or len(kept) < len(matches)
+    report.slow = slow or (room.share.slow and len(matches) >= most)
     return report
 
 
@@ -213,7 +220,8 @@ def _bring_operators(room: _Room, waiting: list[Attempt], now: datetime) -> list
                 priority=room.campaigns[attempt.campaign_id].priority,
                 answered_at=attempt.subscriber_answered_at or attempt.reserved_at,
                 window=attempt.answer_window or 0,
-                tried={earlier.operator_id for earlier in attempt.tries.all()},
+                tried={earlier.operator_id for earlier in attempt.tries.all()}
+                | {pk for pk, him in room.operators.items() if not room.share.reaches(attempt.node_id, him)},
             )
             for attempt in waiting
         ],
@@ -280,13 +288,12 @@ class _Room:
     capacities: dict[int, int]
     live_of: dict[int, int]
     """Live attempts by campaign."""
-    node_load: dict[int, int]
-    """Live attempts by usable node."""
+    share: nodes.Share
     _open: dict[tuple[int, str, int], bool] = field(default_factory=dict)
 
     @classmethod
     def read(cls, ids: list[int], operators: dict[int, Operator]) -> _Room:
-        """Read what there is. Nine statements."""
+        """Read what there is. Eleven statements."""
         now = clock.now()
         last = Subquery(Attempt.objects.filter(campaign=OuterRef("pk")).order_by("-id").values("id")[:1])
         served = dict(Campaign.objects.filter(pk__in=ids).values_list("pk", last))
@@ -301,21 +308,19 @@ class _Room:
         capacities = {gateway.pk: gateway.capacity for gateway in gateways}
         used: Counter[int] = Counter()
         live_of: Counter[int] = Counter()
-        node_load = dict.fromkeys(nodes.usable(now), 0)
-        for campaign, gateway, operator_gateway, node, count in (
+        for campaign, gateway, operator_gateway, count in (
             Attempt.objects.live()
             .order_by()
-            .values_list("campaign_id", "gateway_id", "operator_gateway_id", "node_id")
+            .values_list("campaign_id", "gateway_id", "operator_gateway_id")
             .annotate(count=Count("*"))
         ):
             live_of[campaign] += count
             used[gateway] += count
             if operator_gateway:
                 used[operator_gateway] += count
-            if node in node_load:
-                node_load[node] += count
         lines = {pk: capacity - used[pk] for pk, capacity in capacities.items() if capacity > used[pk]}
-        return cls(campaigns, served, _calendars(ids), operators, tiers, lines, capacities, live_of, node_load)
+        share = nodes.Share.read(operators.values(), now)
+        return cls(campaigns, served, _calendars(ids), operators, tiers, lines, capacities, live_of, share)
 
     def take_line(self, gateway: int) -> None:
         self.lines[gateway] -= 1
@@ -479,7 +484,7 @@ def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
 
 
 def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime) -> PassReport:
-    """Write what was decided: lock, insert, hold. Eight statements."""
+    """Write what was decided: lock, insert, hold. Nine statements."""
     if not matches:
         return PassReport()
     operators = _lock_operators(match.operator for match in matches)
@@ -491,12 +496,16 @@ def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready
         )
         held = {row[0] for row in cursor.fetchall()}
     sure = [match for match in matches if match.operator in operators and match.member in held]
-    members_by_id = Member.objects.only("variables").in_bulk([match.member for match in sure])
-    routes = Route.objects.in_bulk({ready_of[match.member].route for match in sure})
+    # Where his phone is registered the switch may be full by now; others have room, which the next pass gives.
+    taken = [(match, node) for match in sure if (node := room.share.take(room.operators[match.operator])) is not None]
+    members_by_id = Member.objects.only("variables").in_bulk([match.member for match, _ in taken])
+    routes = Route.objects.in_bulk({ready_of[match.member].route for match, _ in taken})
     attempts = [
-        _attempt(room, match, ready_of[match.member], members_by_id[match.member], routes, now) for match in sure
+        _attempt(room, match, node, ready_of[match.member], members_by_id[match.member], routes, now)
+        for match, node in taken
     ]
     Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
+    room.share.save(now)
     written = list(
         Attempt.objects.filter(operator_uuid__in=[attempt.operator_uuid for attempt in attempts]).values_list(
             "pk", "operator_id", "member_id"
@@ -504,15 +513,13 @@ def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready
     )
     agents.reserve([(operator, pk) for pk, operator, _ in written], now)
     members.hold([(member, pk) for pk, _, member in written])
-    return PassReport(claimed=[row[0] for row in written])
+    return PassReport(claimed=[row[0] for row in written], full=len(taken) < len(sure))
 
 
 def _attempt(
-    room: _Room, match: policy.Match, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
+    room: _Room, match: policy.Match, node: int, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
 ) -> Attempt:
     campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
-    node = min(room.node_load, key=lambda pk: room.node_load[pk])
-    room.node_load[node] += 1
     connect_order = room.connect_order(campaign.pk, now)
     subscriber_uuid = uuid4()
     free_since = [instant for instant in (operator.state_since, operator.ready_at) if instant]
@@ -563,11 +570,17 @@ SELECT least(
 """
 
 
-def wake_at_next_instant() -> None:
-    """Have a pass run at the very instant something falls due, when that is before the next tick of beat."""
+def wake_at_next_instant(*, slow: bool = False) -> None:
+    """Have a pass run at the very instant something falls due, when that is before the next tick of beat.
+
+    ``slow``: a switch's pace holds calls back; it takes more a moment later.
+    """
     now = clock.now()
     with connection.cursor() as cursor:
         cursor.execute(_NEXT_INSTANT, {"now": now})
         instant = cursor.fetchone()[0]
-    if instant is not None and (wait := clock.real_seconds((instant - now).total_seconds())) < 1.0:
+    wait = 1.0 if instant is None else clock.real_seconds((instant - now).total_seconds())
+    if slow:
+        wait = min(wait, policy.BURST)
+    if wait < 1.0:
         verbs.wake_in(wait)

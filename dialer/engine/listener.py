@@ -1,24 +1,32 @@
-"""The one door through which the events of a switch come back: connect, catch up, then apply them in order."""
+"""The one door through which the events of a switch come back: connect, catch up, then apply them in order.
+
+Any number of listeners may run for a switch: one hears it, the others stand by and take over within seconds.
+"""
 
 from __future__ import annotations
 
 import logging
-import signal
+import os
+import socket
 import time
+from collections.abc import Sequence
 from threading import Event as Flag
-from types import FrameType
+from threading import Thread
+from typing import Any
 
 from django import db
 from django.core.exceptions import ValidationError
+from django.db.models import Count, Q
 
 from agents import actions as agents
 from agents.models import Operator
 from dialer import clock, verbs
-from dialer.engine import calls
+from dialer.engine import calls, nodes
+from dialer.engine.lease import Lease, LeaseLost
 from dialer.engine.reconcile import Reconciler
 from dialer.errors import Refused
 from dialer.esl.errors import AuthenticationFailed, EslError
-from dialer.models import Node
+from dialer.models import Attempt, Node
 from dialer.switch import events
 from dialer.switch.nodes import Line, SwitchNode
 
@@ -28,61 +36,76 @@ QUIET = 0.2
 """Real seconds to wait for an event before the reconciler gets its turn."""
 PHONES_EVERY = 10.0
 """Real seconds between two snapshots of the registrations: for operators added meanwhile, and events that were lost."""
+STATUS_EVERY = 2.0
+"""Real seconds between two questions how full the switch is."""
 SEEN_EVERY = 1.0
 """Real seconds between two notes of "the switch was heard"."""
+STAND_BY_EVERY = 1.0
+"""Real seconds between two looks of a stand-by whether the switch is still heard."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Real seconds before the next attempts to connect; the last one repeats."""
 
 
 class Listener:
-    """Listens to one switch until it is told to stop (SIGTERM, SIGINT)."""
+    """Listens to one switch, or stands by, until ``stopping`` is set."""
 
-    def __init__(self, switch: SwitchNode) -> None:
+    def __init__(self, switch: SwitchNode, name: str = "") -> None:
         self.switch = switch
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        """Tells it from the other listeners of the same switch."""
         self.stopping = Flag()
         self.seen = 0.0
         self.phones_seen = 0.0
-
-    def run(self) -> None:
-        """Connect, listen, and connect again after each loss."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        self.listen_until_stopped()
+        self.status_seen = 0.0
+        self.legs = 0
+        """Legs that the switch has begun since the last note."""
 
     def listen_until_stopped(self) -> None:
-        """As ``run``, for a thread that handles no signals."""
-        node, _ = Node.objects.get_or_create(name=self.switch.name)
-        self.node = node
-        failures = 0
+        """Take turns with other listeners of the switch, for as long as the database lets it."""
         while not self.stopping.is_set():
+            try:
+                self.node, _ = Node.objects.get_or_create(name=self.switch.name)
+                with Lease(self.node.pk, self.name) as lease:
+                    self._take_turns(lease)
+            except LeaseLost:
+                log.warning("Another listener may hear switch %s; standing by.", self.switch.name)
+            except (db.OperationalError, db.InterfaceError) as error:
+                log.error("The database does not answer (%s); again in 1 s.", error)
+                db.connections.close_all()
+                self.stopping.wait(1.0)
+
+    def _take_turns(self, lease: Lease) -> None:
+        failures, stands_by = 0, False
+        while not self.stopping.is_set():
+            if not lease.take():
+                if not stands_by:
+                    log.info("Standing by for switch %s.", self.switch.name)
+                stands_by = True
+                self.stopping.wait(STAND_BY_EVERY)
+                continue
+            stands_by = False
             try:
                 with self.switch.connect() as line:
                     failures = 0
-                    self._listen(node, line)
+                    self._listen(line, lease)
             except EslError as error:
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 level = logging.ERROR if isinstance(error, AuthenticationFailed) else logging.WARNING
-                log.log(level, "Switch %s: %s; again in %s s.", node.name, error, pause)
-                self._lost(node)
+                log.log(level, "Switch %s: %s; again in %s s.", self.switch.name, error, pause)
+                self._lost()
+                lease.give_up()  # another machine may reach the switch
                 self.stopping.wait(pause)
-            except db.OperationalError as error:
-                log.error("The database does not answer (%s); again in 1 s.", error)
-                db.connections.close_all()
-                self.stopping.wait(1.0)
-        self._lost(node)
+        self._lost()
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self.stopping.set()
-
-    def _listen(self, node: Node, line: Line) -> None:
+    def _listen(self, line: Line, lease: Lease) -> None:
         line.subscribe()  # from here on events are buffered; what they tell is applied last
-        node.refresh_from_db()
-        reconciler = Reconciler(node, line)
+        self.node.refresh_from_db()
+        reconciler = Reconciler(self.node, line)
         reconciler.end_lost_cores()
         self._note_phones(line)
         reconciler.step(force=True)
-        self._found(node, line)
+        self._found(line)
         while not self.stopping.is_set():
             event = line.receive(0.0)
             if event is None:
@@ -90,16 +113,19 @@ class Listener:
                 reconciler.step()
                 if time.monotonic() - self.phones_seen >= PHONES_EVERY:
                     self._note_phones(line)
+                if time.monotonic() - self.status_seen >= STATUS_EVERY:
+                    self._note_status(line)
                 event = line.receive(QUIET)
             if event is not None:
                 self._apply(event, line)
             if time.monotonic() - self.seen >= SEEN_EVERY:
-                self._note_heard(node)
+                lease.check()
+                self._note_heard()
 
     def _apply(self, event: events.SwitchEvent, line: Line) -> None:
         try:
             self._take(event, line)
-        except (EslError, db.OperationalError):
+        except (EslError, db.OperationalError, db.InterfaceError):
             raise
         except Exception:
             # One event that cannot be applied must not keep out those behind it; reconciliation makes up for it.
@@ -117,6 +143,7 @@ class Listener:
             case events.Heartbeat() | events.LegDestroyed():
                 pass
             case _:
+                self.legs += isinstance(event, events.LegCreated)
                 orders = calls.apply(event)
                 if orders:
                     line.carry_out(orders)
@@ -134,33 +161,99 @@ class Listener:
         except (Refused, ValidationError) as error:
             log.warning("Extension %s dialled for “%s”: %s", event.extension, event.status, error)
 
-    def _found(self, node: Node, line: Line) -> None:
+    # --- what it notes of the switch ----------------------------------------------------------------------------
+
+    def _found(self, line: Line) -> None:
         now = clock.now()
-        Node.objects.filter(pk=node.pk).update(
+        changes: dict[str, Any] = {"blocked_until": None, "block_step": 0, "blocked_reason": ""}
+        if self.node.core_uuid is not None and self.node.core_uuid != line.core_uuid:
+            changes |= {"restarted_at": now, "rate": None}
+        Node.objects.filter(pk=self.node.pk).update(
             connected=True,
             core_uuid=line.core_uuid,
             connected_at=now,
             last_event_at=now,
-            blocked_until=None,
-            block_step=0,
-            blocked_reason="",
+            listener=self.name,
+            **changes,
         )
-        node.refresh_from_db()
-        log.info("Listening to switch %s, core %s.", node.name, line.core_uuid)
+        self.node.refresh_from_db()
+        self.legs = 0
+        self._note_status(line, first=True)
+        log.info("Listening to switch %s, core %s.", self.node.name, line.core_uuid)
         verbs.wake()
 
-    def _lost(self, node: Node) -> None:
+    def _lost(self) -> None:
         try:
-            Node.objects.filter(pk=node.pk).update(connected=False)
+            Node.objects.filter(pk=self.node.pk, listener=self.name).update(connected=False, listener="")
         except db.Error as error:
-            log.error("The loss of switch %s could not be noted: %s", node.name, error)
+            log.error("The loss of switch %s could not be noted: %s", self.switch.name, error)
+
+    def _note_heard(self) -> None:
+        """Note that the switch is heard, and took calls. Raises ``LeaseLost`` when another listener has noted so."""
+        self.seen = time.monotonic()
+        now = clock.now()
+        if not Node.objects.filter(pk=self.node.pk, listener=self.name).update(last_event_at=now):
+            raise LeaseLost
+        self.node.last_event_at = now
+        if self.legs:
+            nodes.took_calls(self.node.pk, now)
+            self.legs = 0
 
     def _note_phones(self, line: Line) -> None:
         self.phones_seen = time.monotonic()
         now = clock.now()  # before asking: an event that comes while the switch answers is the later news
         agents.set_registrations(line.registrations(), self.node.pk, now)
 
-    def _note_heard(self, node: Node) -> None:
-        self.seen = time.monotonic()
-        node.last_event_at = clock.now()
-        Node.objects.filter(pk=node.pk).update(last_event_at=node.last_event_at)
+    def _note_status(self, line: Line, *, first: bool = False) -> None:
+        """Note how full the switch is and what it allows."""
+        self.status_seen = time.monotonic()
+        status = line.status()
+        if status is None:
+            if first:
+                log.warning("Switch %s tells of its limits in unknown words: only ours are kept.", self.node.name)
+            return
+        ringing = Q(operator_ringing_at__isnull=False, operator_ended_at__isnull=True)
+        dialled = Q(subscriber_created_at__isnull=False, subscriber_ended_at__isnull=True)
+        ours = Attempt.objects.live().filter(node=self.node)
+        legs = ours.aggregate(operators=Count("pk", filter=ringing), subscribers=Count("pk", filter=dialled))
+        changes: dict[str, Any] = {
+            "version": status.version,
+            "ready": status.ready,
+            "sessions": status.sessions,
+            "sessions_of_others": max(0, status.sessions - sum(legs.values())),
+            "sessions_per_second": status.sessions_per_second,
+            "sessions_allowed": status.sessions_allowed,
+            "rate_allowed": status.rate_allowed,
+        }
+        if first:
+            changes["started_at"] = clock.now() - status.up * clock.FACTOR
+        Node.objects.filter(pk=self.node.pk, listener=self.name).update(**changes)
+
+
+def listen(switches: Sequence[SwitchNode], stopping: Flag) -> bool:
+    """Listen to several switches, each in a thread of its own, until ``stopping`` is set.
+
+    ``False`` when one of the threads failed: the others are ended too, for the process to be started again.
+    """
+    failed = Flag()
+
+    def run(listener: Listener) -> None:
+        try:
+            listener.listen_until_stopped()
+        except Exception:
+            log.exception("The listener of switch %s failed.", listener.switch.name)
+            failed.set()
+        finally:
+            stopping.set()
+            db.connections.close_all()
+
+    listeners = [Listener(switch) for switch in switches]
+    for listener in listeners:
+        listener.stopping = stopping
+    threads = [Thread(target=run, args=(listener,), name=listener.switch.name) for listener in listeners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1)  # so that signals are handled meanwhile
+    return not failed.is_set()

@@ -21,7 +21,7 @@ def dispatch_pass() -> None:
         placing.place(report.claimed)
         if not report.full:
             break
-    dispatch.wake_at_next_instant()
+    dispatch.wake_at_next_instant(slow=report.slow)
 
 
 @shared_task(name="dialer.engine.tasks.tidy", ignore_result=True)

@@ -21,6 +21,7 @@ from dialer.esl.errors import EslError
 from dialer.switch import commands, events
 from dialer.switch.commands import Originate
 from dialer.switch.events import SwitchEvent
+from dialer.switch.status import STATUS, Status, read_status
 
 CONNECT_TIMEOUT = 3.0
 """Real seconds for a log-in."""
@@ -155,6 +156,10 @@ class Line:
     def registrations(self) -> set[str]:
         """Return the users of the directory that have a phone registered."""
         return commands.read_registrations(self._connection.api(commands.SHOW_REGISTRATIONS))
+
+    def status(self) -> Status | None:
+        """Return what the switch says of itself; ``None`` when it does so in words that are not known."""
+        return read_status(self._connection.api(STATUS))
 
     def subscribe(self, names: Iterable[str] = events.SUBSCRIPTION) -> None:
         """Have events sent from now on; they are kept until ``receive`` takes them."""

@@ -12,11 +12,13 @@ from dialer.engine.policy.ends import (
     plain_cause,
 )
 from dialer.engine.policy.operators import OperatorDecision, OperatorFacts, decide_operator
+from dialer.engine.policy.pace import BURST
 from dialer.engine.policy.results import Result, ResultDecision, decide_no_result, decide_result, read_result
 from dialer.engine.policy.waiting import Waiting, bring, seconds_left, too_many_abandoned
 
 __all__ = [
     "ABANDONED",
+    "BURST",
     "SUCCESS_CAUSE",
     "AttemptFacts",
     "CampaignLines",

@@ -1,26 +1,32 @@
-"""``manage.py listen``: hear one switch, and keep the ledger true to it."""
+"""``manage.py listen``: hear the switches, and keep the ledger true to them."""
 
 from __future__ import annotations
 
+import signal
+from threading import Event
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dialer.engine.listener import Listener
+from dialer.engine.listener import listen
 from dialer.switch.nodes import configured
 
 
 class Command(BaseCommand):
-    help = "Listen to the events of one switch, in order, and reconcile the ledger with it. One such process a switch."
+    help = (
+        "Listen to the events of the switches of FREESWITCH_URL, or of one of them, in order, and reconcile the ledger "
+        "with them. Of several listeners of a switch one hears it; the others stand by and take over within seconds."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--node", help="host:port of the switch; needed when FREESWITCH_URL names several.")
+        parser.add_argument("--node", help="host:port of the only switch to listen to.")
 
     def handle(self, *args: Any, node: str | None = None, **options: Any) -> None:
-        nodes = {found.name: found for found in configured()}
-        if node is None and len(nodes) != 1:
-            raise CommandError(f"FREESWITCH_URL names several switches; choose one with --node: {', '.join(nodes)}.")
-        chosen = nodes.get(node) if node else next(iter(nodes.values()))
-        if chosen is None:
-            raise CommandError(f"FREESWITCH_URL does not name “{node}”, only {', '.join(nodes)}.")
-        Listener(chosen).run()
+        switches = {found.name: found for found in configured()}
+        if node is not None and node not in switches:
+            raise CommandError(f"FREESWITCH_URL does not name “{node}”, only {', '.join(switches)}.")
+        stopping = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        if not listen([switches[node]] if node else list(switches.values()), stopping):
+            raise CommandError("A listener failed; see above.")
