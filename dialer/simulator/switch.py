@@ -130,7 +130,7 @@ class Switch:
             "Uptime-msec": str(int((self._timers.now() - self.started) * 1000)),
             "Session-Count": str(len(self.legs)),
             "Max-Sessions": str(self.router.max_sessions),
-            "Session-Per-Sec": str(self.router.sessions_per_second),
+            "Session-Per-Sec": str(self.router.sessions_per_second - self.router.sessions_this_second),
             "Session-Per-Sec-Last": str(self.router.sessions_this_second),
             "Session-Per-Sec-Max": str(self.router.sessions_per_second),
             "Session-Per-Sec-FiveMin": str(self.router.sessions_this_second),

@@ -1,5 +1,6 @@
 """Print the channel variables that a FreeSWITCH source tree reads or writes itself.
 
+    git clone --depth 1 --branch v1.11.2 https://github.com/signalwire/freeswitch.git path/to/freeswitch
     python -m dialer.switch.extract_reserved path/to/freeswitch > dialer/reserved_variables.txt
 
 One of these, set from a list, could run a command on the switch, change how it calls, or change what its events tell

@@ -15,7 +15,7 @@ STATUS = "status"
 _UP = re.compile(r"UP (\d+) years?, (\d+) days?, (\d+) hours?, (\d+) minutes?, (\d+) seconds?")
 _VERSION = re.compile(r"^FreeSWITCH \(Version (.*)\) is (ready|not ready)", re.MULTILINE)
 _SESSIONS = re.compile(r"^(\d+) session\(s\) - peak", re.MULTILINE)
-_RATE = re.compile(r"^(\d+) session\(s\) per Sec out of max (\d+)", re.MULTILINE)
+_RATE = re.compile(r"^(-?\d+) session\(s\) per Sec out of max (\d+)", re.MULTILINE)
 _MOST = re.compile(r"^(\d+) session\(s\) max", re.MULTILINE)
 
 
@@ -46,7 +46,7 @@ def read_status(answer: str) -> Status | None:
         version=version[1][:120],
         ready=version[2] == "ready",
         sessions=int(sessions[1]),
-        sessions_per_second=int(rate[1]),
+        sessions_per_second=max(0, int(rate[1])),  # below 0 for a second after the limit was lowered
         rate_allowed=int(rate[2]),
         sessions_allowed=int(most[1]),
     )

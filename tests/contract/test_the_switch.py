@@ -76,6 +76,24 @@ def test_a_variable_can_be_set_on_a_leg_that_lives(stage: Stage) -> None:
     assert not stage.line.carry_out([commands.set_variable(uuid4(), "note", "x")])
 
 
+def test_the_switch_says_what_it_carries_and_allows(stage: Stage) -> None:
+    before = stage.line.status()
+    assert before is not None
+    assert before.ready
+    with stage.limit("sps", 17), stage.limit("max_sessions", 4000), stage.paused():
+        during = stage.line.status()
+    assert during is not None
+    assert (during.ready, during.rate_allowed, during.sessions_allowed) == (False, 17, 4000)
+    after = stage.line.status()
+    assert after is not None
+    assert (after.ready, after.rate_allowed) == (True, before.rate_allowed)
+    story = stage.operator_first(carrier(ANSWERS, 0.1))
+    stage.hear(story, LegBridged)
+    busy = stage.line.status()
+    assert busy is not None
+    assert busy.sessions >= 2
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,9 @@ ACTS = (
     "api_on_answer api_hangup_hook exec_after_bridge_app execute_on_answer execute_on_ring_2 session_in_hangup_hook "
     "origination_uuid originate_timeout group_confirm_key bridge_pre_execute_aleg_app park_timeout leg_timeout "
     "transfer_ringback record_post_process_exec_app sip_h_X_Evil hangup_after_bridge export_vars _body campon uuid "
-    "_nolocal_api_on_answer absolute_codec_string effective_caller_id_number call_timeout system_on_fax_success"
+    "_nolocal_api_on_answer absolute_codec_string effective_caller_id_number call_timeout system_on_fax_success "
+    "instant_ringback intercept_unbridged_only bridge_pre_execute_aleg_data RECORD_STEREO playback_timeout_sec "
+    "playback_delimiter playback_terminators origination_nested_vars app_disable_expand_variables"
 )
 
 

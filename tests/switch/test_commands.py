@@ -104,6 +104,77 @@ def test_subscriber_first_parks_him_until_an_operator_takes_him() -> None:
     assert own(then.first[0])["dialer_leg"] == "operator"
 
 
+@pytest.mark.parametrize(
+    ("sound", "waits"),
+    [
+        ("ringback", "tone_stream://%(1000,4000,425);loops=-1"),
+        ("music", "local_stream://moh!tone_stream://%(1000,4000,425);loops=-1"),
+    ],
+)
+def test_whoever_waits_hears_what_was_chosen(sound: str, waits: str) -> None:
+    made = commands.originate(plan(connect_order="subscriber_first", waiting_sound=sound, answer_window=7))
+    assert parser.originate(made.command).inline == [
+        ("set", "playback_terminators=none"),
+        ("set", "playback_delimiter=!"),
+        ("set", "playback_timeout_sec=7"),
+        ("playback", waits),
+        ("hangup", "NORMAL_CLEARING"),
+    ]
+    operator = own(parser.originate(commands.originate(plan(waiting_sound=sound)).command).first[0])
+    assert operator["transfer_ringback"] in waits
+    assert operator["instant_ringback"] == "true"
+
+
+def test_whoever_waits_in_silence_waits_as_long() -> None:
+    made = commands.originate(plan(connect_order="subscriber_first", waiting_sound="silence", answer_window=7))
+    assert parser.originate(made.command).inline[1:] == [("sleep", "7000"), ("hangup", "NORMAL_CLEARING")]
+    operator = own(parser.originate(commands.originate(plan(waiting_sound="silence")).command).first[0])
+    assert "transfer_ringback" not in operator
+
+
+def test_the_operators_leg_records_from_the_bridge_on_in_both_orders() -> None:
+    for made in (
+        commands.operator_first(plan(record_to="/var/rec/2026/1.wav")),
+        commands.ring_operator(plan(record_to="/var/rec/2026/1.wav", operator_job_uuid=JOB)),
+    ):
+        operator = own(parser.originate(made.command).first[0])
+        assert operator["bridge_pre_execute_aleg_app"] == "record_session"
+        assert operator["bridge_pre_execute_aleg_data"] == "/var/rec/2026/1.wav"
+    first = own(parser.originate(commands.subscriber_first(plan(record_to="/var/rec/1.wav")).command).first[0])
+    assert "bridge_pre_execute_aleg_app" not in first
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("message", "../etc/passwd"),
+        ("message", "http://example.org/x.wav"),
+        ("message", "x.wav^system:reboot"),
+        ("message", "x y.wav"),
+        ("message", "${x}.wav"),
+        ("waiting_sound", "tone_stream://x"),
+        ("answer_window", 1),
+        ("answer_window", 4000),
+    ],
+)
+def test_what_a_waiting_subscriber_could_be_made_to_hear_passes_a_narrow_gate(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field):
+        commands.subscriber_first(plan(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    "path", ["1.wav", "/rec/../1.wav", "/rec/1.wav,api_on_answer=x", "/rec/ 1.wav", "/rec/{x}.wav"]
+)
+def test_a_recording_has_a_plain_and_whole_path(path: str) -> None:
+    with pytest.raises(ValueError, match="record_to"):
+        commands.operator_first(plan(record_to=path))
+
+
+def test_ringing_an_operator_for_a_subscriber_is_a_job_of_its_own() -> None:
+    with pytest.raises(ValueError, match="operator_job_uuid"):
+        commands.ring_operator(plan())
+
+
 def test_without_a_caller_id_the_subscriber_does_not_see_his_own_number() -> None:
     (leg,) = parser.originate(commands.originate(plan(caller_id="")).command).second
     assert own(leg)["origination_caller_id_number"] == "0000000000"
@@ -225,6 +296,22 @@ def test_no_value_changes_the_variables_or_endpoints_of_a_call(variables: dict[s
     handed_on = parser.separate(own(operator)["export_vars"], ",", 256)
     assert set(handed_on) - {"dialer_variables"} <= variables.keys()
     assert own(operator).keys() - set(handed_on) == MADE_OF
+
+
+@given(VARIABLES, VALUES)
+def test_no_value_changes_what_becomes_of_a_subscriber_who_waits(variables: dict[str, str], name: str) -> None:
+    variables = {key: value for key, value in variables.items() if passes(value)}
+    made = plan(variables=variables, operator_caller_name=name, operator_job_uuid=JOB)
+    waiting, calm = (parser.originate(commands.subscriber_first(one).command) for one in (made, plan()))
+    assert (waiting.inline, waiting.first[0].endpoint) == (calm.inline, calm.first[0].endpoint)
+    ringing, calm = (
+        parser.originate(commands.ring_operator(one).command) for one in (made, plan(operator_job_uuid=JOB))
+    )
+    assert (ringing.application, ringing.argument) == (calm.application, calm.argument)
+    assert ringing.first[0].endpoint == calm.first[0].endpoint
+    for leg in (*waiting.first, *ringing.first):
+        assert own(leg).items() >= commands.sort_variables(variables).inline.items()
+        assert commands.unpack_variables(own(leg)["dialer_variables"]) == variables
 
 
 MADE_OF = {
