@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
 from dialer.admin_tools import ReadOnlyAdmin, badge, seconds_left
-from dialer.models import Attempt, Node, Outcome, Repair, ResultReport
+from dialer.models import Attempt, CallRecord, Node, OperatorTry, Outcome, Repair, ResultReport
 from members.models import Member
 
 admin.site.site_header = _("Progressive dialer")
@@ -40,6 +40,8 @@ COURSE = {
     "member_due_at": _("subscriber due"),
     "reserved_at": _("reserved"),
     "sending_at": _("sent to the switch"),
+    "operator_reserved_at": _("another operator reserved"),
+    "operator_sending_at": _("operator's phone ordered to ring"),
     "operator_ringing_at": _("operator's phone rings"),
     "operator_answered_at": _("operator answered"),
     "subscriber_created_at": _("subscriber called"),
@@ -95,6 +97,30 @@ class RepairInline(admin.TabularInline):
         return False
 
 
+class OperatorTryInline(admin.TabularInline):
+    model = OperatorTry
+    fields = readonly_fields = ("operator", "cause", "sending_at", "ringing_at", "answered_at", "ended_at")
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("operators who were rung and did not take the call")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class CallRecordInline(admin.TabularInline):
+    model = CallRecord
+    fields = readonly_fields = (
+        "role", "cause", "by_phone", "created_at", "answered_at", "bridged_at", "ended_at", "received_at",
+    )  # fmt: skip
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("the switch's own records")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class ResultReportInline(admin.TabularInline):
     model = ResultReport
     fields = readonly_fields = ("received_at", "verdict", "reason", "body", "by")
@@ -114,26 +140,27 @@ class AttemptAdmin(ReadOnlyAdmin):
     search_help_text = _("A number (its first or last digits), a name, an external id, or the UUID of a leg or job.")
     sortable_by = ("id",)
     ordering = ("-id",)
-    inlines = (ResultReportInline, RepairInline)
+    inlines = (OperatorTryInline, ResultReportInline, CallRecordInline, RepairInline)
     fieldsets = (
         (None, {"fields": (
             ("campaign", "connect_order"), ("member", "communication", "digits"), ("operator", "operator_gateway"),
             ("gateway", "route", "node"),
         )}),
         (_("Outcome"), {"fields": (
-            ("came_of_it", "counted"), ("cause", "operator_cause", "subscriber_cause"), "talk",
+            ("came_of_it", "counted"), ("cause", "operator_cause", "subscriber_cause", "ended_by"),
+            ("talk", "waited"), "recording",
             ("kill_reason", "kill_sent_at", "killed_by"),
         )}),
         (_("Result"), {"fields": (("result_state", "result_deadline", "result_at"), "result", "comment")}),
         (_("Course (UTC)"), {"fields": ("course",)}),
         (_("Decided by"), {"fields": (
             ("limit_then", "capacity_then"), ("maximum_then", "counted_before"),
-            ("zones_then", "open_until", "expire_then"), ("operator_timeout", "subscriber_timeout"),
+            ("zones_then", "open_until", "expire_then"), ("operator_timeout", "subscriber_timeout", "answer_window"),
             "variables", "variables_left_out",
         )}),
         (_("On the switch"), {"fields": (("operator_uuid", "subscriber_uuid"), ("job_uuid", "core_uuid"))}),
     )  # fmt: skip
-    readonly_fields = ("came_of_it", "talk", "course")
+    readonly_fields = ("came_of_it", "talk", "waited", "course")
 
     class Media:
         css = CSS
@@ -166,6 +193,11 @@ class AttemptAdmin(ReadOnlyAdmin):
     @admin.display(description=_("talk"))
     def talk(self, attempt: Attempt) -> str:
         return gettext("%.1f s") % attempt.talk_seconds if attempt.bridged_at else "–"
+
+    @admin.display(description=_("answer to bridge"))
+    def waited(self, attempt: Attempt) -> str:
+        wait = attempt.answer_to_bridge
+        return "–" if wait is None else gettext("%.1f s") % wait
 
     @admin.display(description=_("outcome"))
     def came_of_it(self, attempt: Attempt) -> SafeString:

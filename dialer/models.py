@@ -221,6 +221,11 @@ class Attempt(models.Model):
     operator_cause = models.CharField(max_length=64, blank=True, default="")
     subscriber_cause = models.CharField(max_length=64, blank=True, default="")
     cause = models.CharField(_("cause"), max_length=64, blank=True, default="")
+    ended_by = models.CharField(
+        _("ended by"), max_length=10, blank=True, default="",
+        choices=[("operator", _("Operator")), ("subscriber", _("Subscriber"))],
+    )  # fmt: skip
+    """Whose phone hung up first, refused or cancelled; empty: the switch or we did, or nothing told."""
     outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True, default="")
     counted = models.BooleanField(_("counted"), default=False)
     kill_reason = models.CharField(max_length=10, choices=KillReason.choices, blank=True, default="")

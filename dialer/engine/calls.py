@@ -328,6 +328,8 @@ def _hung_up(event: events.LegHungUp, rows: Held) -> None:
         if rows.subscriber_first and attempt.operator_sending_at and not attempt.operator_ended_at:
             # Bridged, he goes by himself; ringing, he would ring on for nobody.
             rows.orders += [] if attempt.bridged_at else [commands.hang_up(attempt.operator_uuid, "ORIGINATOR_CANCEL")]
+    if event.by_phone:
+        rows.set_once("ended_by", _role(event, rows))
     if attempt.bridged_at:
         rows.set_once("talk_ended_at", event.at)
     end_if_over(rows)

@@ -65,6 +65,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="attempt",
+            name="ended_by",
+            field=models.CharField(
+                blank=True,
+                choices=[("operator", "Operator"), ("subscriber", "Subscriber")],
+                default="",
+                max_length=10,
+                verbose_name="ended by",
+            ),
+        ),
+        migrations.AddField(
+            model_name="attempt",
             name="operator_job_uuid",
             field=models.UUIDField(null=True, unique=True),
         ),

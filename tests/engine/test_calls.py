@@ -282,3 +282,13 @@ def test_a_call_that_failed_at_once_did_not_end_before_it_was_sent() -> None:
     assert attempt.sending_at is not None
     assert attempt.ended_at == attempt.sending_at
     assert invariants.find_violations() == []
+
+
+@pytest.mark.parametrize("leg", ["operator", "subscriber"])
+def test_the_ledger_says_who_hung_up_first(leg: str) -> None:
+    story = Story()
+    story.bridged()
+    other = "subscriber" if leg == "operator" else "operator"
+    story.hangs_up(other, 30.01, "NORMAL_CLEARING")  # its event may overtake
+    story.hangs_up(leg, 30, "NORMAL_CLEARING", by_phone=True)
+    assert story.now()[0].ended_by == leg
