@@ -22,7 +22,7 @@ DEFAULT_TIMEOUT: Final = 60
 
 _UNQUOTED_COMMA, _QUOTED_COMMA = "\x02", "\x01"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
-_VARIABLE = re.compile(r"\$.?\{", re.DOTALL)
+_VARIABLE = re.compile(r"\$\\*\{")
 _EXPANSION = re.compile(r"\$\$?\{([^{}]*)\}")
 
 
