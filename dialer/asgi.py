@@ -2,9 +2,14 @@
 
 import os
 
+from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dialer.settings")
 os.environ.setdefault("DATABASE_POOL", "true")
 
-application = get_asgi_application()
+http = get_asgi_application()
+
+from dialer.sockets.routing import websocket  # noqa: E402 (models can be imported now)
+
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -120,6 +120,7 @@ INSTALLED_APPS = [
     "agents",
     "members",
     "dialer",
+    "dialer.sockets",
     "dialer.api",
 ]
 MIDDLEWARE = [
@@ -295,7 +296,14 @@ CELERY_BEAT_SCHEDULE = {
     "dispatch": {"task": "dialer.engine.tasks.dispatch", "schedule": 1.0, "options": {"expires": 1, "queue": "dial"}},
     "tidy": {"task": "dialer.engine.tasks.tidy", "schedule": 2.0, "options": {"expires": 2}},
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
+    "clients": {"task": "dialer.sockets.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
+}
+
+# WebSockets. Not the default layer: a socket lives without the broker, which only wakes.
+
+CHANNEL_LAYERS = {
+    "wakes": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
 }
 
 # Logs: events with keys, to the standard error output
