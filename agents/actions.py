@@ -151,6 +151,7 @@ def set_status(
             changes |= {"state": OperatorState.WAITING, "state_since": now, "idle_since": now}
     Operator.objects.filter(pk=operator_id, state=operator.state).update(**changes)
     verbs.wake()
+    verbs.tell_operators(operator_id)
     log.info(
         "Status %s chosen in state %s%s",
         chosen.value,
@@ -186,6 +187,7 @@ def ready(operator_id: int) -> Operator:
             % {"operator": operator, "status": operator.get_status_display()},
         )
     verbs.wake()
+    verbs.tell_operators(operator_id)
     operator.refresh_from_db()
     return operator
 
@@ -220,6 +222,7 @@ def reserve(pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
 
 def receiving(operator_id: int, attempt_id: int, at: datetime) -> bool:
     """His phone rings since ``at``; ``False`` when the attempt does not hold him, or he is further already."""
+    verbs.tell_operators(operator_id)
     return bool(
         Operator.objects.filter(pk=operator_id, current_attempt=attempt_id, state=OperatorState.RESERVED).update(
             state=OperatorState.RECEIVING, state_since=at
@@ -229,6 +232,7 @@ def receiving(operator_id: int, attempt_id: int, at: datetime) -> bool:
 
 def in_call(operator_id: int, attempt_id: int, at: datetime) -> bool:
     """He is in a queue call since ``at``; ``False`` when the attempt does not hold him, or he is in it already."""
+    verbs.tell_operators(operator_id)
     earlier = (OperatorState.RESERVED, OperatorState.RECEIVING)
     return bool(
         Operator.objects.filter(pk=operator_id, current_attempt=attempt_id, state__in=earlier).update(
@@ -274,6 +278,7 @@ def release(
         freed = _free(held, now=now, rests=bridged, forced=forced_break, **values)
     if freed:
         verbs.wake()
+        verbs.tell_operators(operator_id)
     return bool(freed)
 
 
@@ -306,6 +311,7 @@ def _end_wrap_ups(which: Q, now: datetime, idle_since: Any) -> int:
         )  # fmt: skip
         if ended:
             verbs.wake()
+            verbs.tell_operators()
     return ended
 
 
@@ -413,6 +419,7 @@ def client_lost(operator_id: int) -> None:
 def set_call_centre_mode(operator_id: int, on: bool) -> None:
     """Note whether his client is in call-centre mode."""
     Operator.objects.filter(pk=operator_id).update(call_centre_mode=on)
+    verbs.tell_operators(operator_id)
     if on:
         verbs.wake()
 

@@ -356,7 +356,8 @@ def _bridged(rows: Stage, at: datetime) -> None:
     _operator_answered(rows, at)
     rows.set_once("subscriber_created_at", at)
     rows.set_once("subscriber_answered_at", at)
-    rows.set_once("bridged_at", at)
+    if rows.set_once("bridged_at", at):
+        verbs.tell_operators(rows.attempt.operator_id)
 
 
 def _correct(event: events.LegHungUp, rows: Held) -> None:

@@ -97,6 +97,7 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
         _check_next(rows, result)
         given.result, given.result_at, given.comment = said, now, result.comment
         rows.changed |= {"result", "result_at", "comment", "result_state"}
+        verbs.tell_operators(given.operator_id)
         if rows.live:
             given.result_state = ResultState.STORED
             return Verdict.STORED
@@ -210,4 +211,5 @@ def time_out(attempt_id: int) -> bool:
             decision = replace(decision, outcome=Outcome.REFUNDED, counted=False)
         _settle(rows, decision, ResultState.TIMED_OUT)
         verbs.wake()
+        verbs.tell_operators(rows.attempt.operator_id)
         return True
