@@ -217,7 +217,10 @@ def reserve(pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
             """,
             {"operators": [pair[0] for pair in pairs], "attempts": [pair[1] for pair in pairs], "now": now},
         )
-        return {row[0] for row in cursor.fetchall()}
+        reserved = {row[0] for row in cursor.fetchall()}
+    if reserved:
+        verbs.tell_operators(*reserved)
+    return reserved
 
 
 def receiving(operator_id: int, attempt_id: int, at: datetime) -> bool:
