@@ -121,6 +121,7 @@ INSTALLED_APPS = [
     "members",
     "dialer",
     "dialer.sockets",
+    "dialer.webhooks",
     "dialer.api",
 ]
 MIDDLEWARE = [
@@ -189,6 +190,12 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["dialer.api.description.finish"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
+
+# Events and webhooks
+
+EVENTS_KEPT_DAYS = number("EVENTS_KEPT_DAYS", 30, 1, 3650)
+WEBHOOKS_AT_ONCE = number("WEBHOOKS_AT_ONCE", 2, 1, 1000)
+"""Subscriptions served at the same time: fewer than the threads of all default workers, which have other work too."""
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -298,6 +305,8 @@ CELERY_BEAT_SCHEDULE = {
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
     "clients": {"task": "dialer.sockets.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
+    "webhooks": {"task": "dialer.webhooks.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},
+    "forget-events": {"task": "dialer.webhooks.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # WebSockets. Not the default layer: a socket lives without the broker, which only wakes.

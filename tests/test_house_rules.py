@@ -31,7 +31,8 @@ ASSIGNS_STATES = (
     "members/planning",
     "dialer/engine/",
     "dialer/benchmark/",  # makes a million rows that stand as if they had been dialled
-    # These know other states alone: those of a switch's channels, and of the people of a rehearsal.
+    # These know other states alone: those of deliveries, of a switch's channels, and of the people of a rehearsal.
+    "dialer/webhooks/actions",
     "dialer/simulator/",
     "dialer/rehearsal/",
 )

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
-APPS = ("access", "agents", "campaigns", "dialer", "members")
+APPS = ("access", "agents", "campaigns", "dialer", "members", "webhooks")
 
 LOOK: Final = (
     "agents.view_operator", "campaigns.view_calendar", "campaigns.view_campaign", "campaigns.view_gateway",
@@ -36,9 +36,12 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # Takes calls: his own status, his own calls and their results.
     "Operator": ("access.take_calls", "access.report_result"),
-    # A CRM: hands over lists, runs campaigns, reports results, changes the status of operators; no set-up.
+    # A CRM: hands over lists, runs campaigns, reports results, changes the status of operators, and is told of what
+    # happens; no set-up.
     "Integration": (
         *LOOK, *LIST,
+        "webhooks.view_event", "webhooks.view_delivery", "webhooks.view_subscription", "webhooks.add_subscription",
+        "webhooks.change_subscription", "webhooks.delete_subscription",
         "access.add_accesskey", "access.run_campaign", "access.report_any_result", "access.change_status",
     ),
 }  # fmt: skip
