@@ -32,7 +32,7 @@ def receive(request: HttpRequest) -> HttpResponse:
     try:
         if int(request.headers.get("Content-Length") or 0) > LARGEST:
             raise RecordError(f"It is longer than {LARGEST} bytes.")
-        taken = records.take(read_record(request.body, request.content_type or ""))
+        taken = records.take(read_record(request.body))
     except (RecordError, RequestDataTooBig, ValueError) as error:
         log.warning("A call record was refused: %s", error)
         return HttpResponse(f"{error}\n", status=400, content_type="text/plain; charset=utf-8")

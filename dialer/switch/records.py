@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_to_bytes
 from uuid import UUID
 
 from dialer.switch.events import LegHungUp, read_instant, read_uuid
 
-FORM, BASE64_FORM = "application/x-www-form-urlencoded", "application/x-www-form-base64-encoded"
-"""What the switch says of a body ``cdr=…``, by its setting ``encode``; any other body is the JSON itself."""
+FORM = b"cdr="
+"""How a body begins that is no plain JSON, by the switch's setting ``encode``: JSON percent-encoded, or in base64. Its
+Content-Type tells nothing: with ``disable-100-continue`` it says "form" of plain JSON too."""
 
 
 class RecordError(ValueError):
@@ -57,18 +58,16 @@ class LegRecord:
         )
 
 
-def read_record(body: bytes, content_type: str = "application/json") -> LegRecord:
+def read_record(body: bytes) -> LegRecord:
     """Read a record as it is posted, or as it stands in a file. Raises ``RecordError``."""
-    kind = content_type.partition(";")[0].strip().lower()
     try:
-        if kind in (FORM, BASE64_FORM):
-            name, _, value = body.decode("ascii").partition("=")
-            if name != "cdr":
-                raise RecordError(f"The form begins with “{name[:40]}”, not with “cdr”.")
-            body = base64.b64decode(value) if kind == BASE64_FORM else unquote_plus(value).encode()
+        if body.startswith(FORM):
+            value = body.removeprefix(FORM)
+            percent = value.startswith((b"{", b"%7B", b"%7b"))
+            body = unquote_to_bytes(value.replace(b"+", b" ")) if percent else base64.b64decode(value, validate=True)
         # Values that are not percent-encoded may hold anything that a phone sent: bytes that are no text are kept out.
         record = json.loads(body.decode("utf-8", "replace"), strict=False)
-    except (UnicodeDecodeError, binascii.Error, json.JSONDecodeError) as error:
+    except (binascii.Error, json.JSONDecodeError) as error:
         raise RecordError(f"It cannot be read: {error}") from None
     except RecursionError:
         raise RecordError("It cannot be read: it is nested too deeply.") from None
