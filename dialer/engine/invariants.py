@@ -547,7 +547,8 @@ _COUNTED_AS_HAPPENED = (
     ),
 )
 
-# A leg of its own row: what the ledger says of it, and what the switch wrote.
+# A leg of its own row: what the ledger says of it, and what the switch wrote. Where they differ because we had lost
+# sight of the call, a repair says so.
 _RECORDED = """
     SELECT a.id AS attempt, r.role, r.cause AS written, r.answered_at, r.bridged_at, r.ended_at,
            CASE r.role WHEN 'operator' THEN a.operator_cause ELSE a.subscriber_cause END AS cause,
@@ -574,11 +575,11 @@ _AS_THE_SWITCH_WROTE = (
         SELECT attempt, role, fault FROM (
             SELECT attempt, role, CASE
                 WHEN known_created IS NULL THEN 'existed'
-                WHEN answered_at IS NOT NULL AND known_answered IS NULL AND NOT repaired THEN 'was answered'
-                WHEN answered_at IS NULL AND known_answered IS NOT NULL AND NOT repaired THEN 'was not answered'
-                WHEN bridged_at IS NOT NULL AND known_bridged IS NULL AND NOT repaired THEN 'was bridged'
+                WHEN answered_at IS NOT NULL AND known_answered IS NULL THEN 'was answered'
+                WHEN answered_at IS NULL AND known_answered IS NOT NULL THEN 'was not answered'
+                WHEN bridged_at IS NOT NULL AND known_bridged IS NULL THEN 'was bridged'
             END AS fault
-            FROM ({_RECORDED}) AS leg
+            FROM ({_RECORDED}) AS leg WHERE NOT repaired
         ) AS found
         WHERE fault IS NOT NULL
         """,  # noqa: S608
