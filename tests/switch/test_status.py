@@ -1,34 +1,62 @@
-"""What a switch says of itself, as it words it."""
+"""What a switch says of itself."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from dialer.simulator.thread import SimulatorThread
+from dialer.switch.nodes import SwitchNode
 from dialer.switch.status import Status, read_status
 
-SAID = """UP 0 years, 1 day, 2 hours, 3 minutes, 4 seconds, 584 milliseconds, 806 microseconds
-FreeSWITCH (Version 1.11.2-release  64bit) is not ready
-2153 session(s) since startup
-12 session(s) - peak 25, last 5min 0
--183 session(s) per Sec out of max 17, peak 200, last 5min 183
+ANSWER = """UP 0 years, 3 days, 1 hour, 0 minutes, 27 seconds, 361 milliseconds, 92 microseconds
+FreeSWITCH (Version 1.10.12 -release 64bit) is ready
+512 session(s) since startup
+3 session(s) - peak 41, last 5min 7 
+2 session(s) per Sec out of max 30, peak 29, last 5min 4 
 1000 session(s) max
-min idle cpu 0.00/0.10
+min idle cpu 0.00/97.13
 Current Stack Size/Max 240K/8192K
-"""
+"""  # noqa: W291
 
 
-def test_a_switch_that_was_paused_and_slowed_down_is_understood() -> None:
-    """The rate is below 0 for the second in which its limit was lowered."""
-    assert read_status(SAID) == Status(
-        up=timedelta(days=1, hours=2, minutes=3, seconds=4),
-        version="1.11.2-release  64bit",
-        ready=False,
-        sessions=12,
-        sessions_per_second=0,
-        rate_allowed=17,
+def test_it_is_read_from_its_words() -> None:
+    assert read_status(ANSWER) == Status(
+        up=timedelta(days=3, hours=1, seconds=27),
+        version="1.10.12 -release 64bit",
+        ready=True,
+        sessions=3,
+        sessions_per_second=2,
+        rate_allowed=30,
         sessions_allowed=1000,
     )
 
 
-def test_other_words_are_no_status() -> None:
-    assert read_status("-ERR permission denied") is None
+def test_a_paused_switch_is_not_ready() -> None:
+    status = read_status(ANSWER.replace("is ready", "is not ready"))
+    assert status
+    assert not status.ready
+
+
+@pytest.mark.parametrize("answer", ["", "-ERR status Command not found!\n", ANSWER.replace("max 30", "max a few")])
+def test_other_words_tell_nothing(answer: str) -> None:
+    assert read_status(answer) is None
+
+
+def test_the_simulated_switch_says_the_same_of_itself() -> None:
+    with SimulatorThread() as simulator, SwitchNode("127.0.0.1", simulator.port, simulator.password).connect() as line:
+        before = line.status()
+        assert line._connection.api("fsctl sps 7").startswith("+OK")
+        simulator.pause()
+        after = line.status()
+    assert before
+    assert after
+    assert (before.ready, after.ready) == (True, False)
+    assert (after.rate_allowed, after.sessions_allowed, after.sessions) == (7, before.sessions_allowed, 0)
+
+
+def test_for_the_second_in_which_its_limit_was_lowered_the_switch_counts_below_0() -> None:
+    status = read_status(ANSWER.replace("2 session(s) per Sec", "-183 session(s) per Sec"))
+    assert status
+    assert status.sessions_per_second == 0
