@@ -40,9 +40,6 @@ from members.models import Communication, Member, MemberState
 MOST_ROWS = 10_000
 """Subscribers that one request adds at most."""
 
-NUMBER = {"example": "+380 50 123-45-67"}
-
-
 # --- what is shown ----------------------------------------------------------------------------------------------
 
 
@@ -101,8 +98,17 @@ def _show(member_id: int) -> Any:
 # These describe rows; members.rows reads them, as it does those of files, with faults in the same words.
 
 
+@extend_schema_field(
+    {"type": "string", "pattern": r"^ *\+?[ .()\[\]-]*[0-9*#][0-9*# .()\[\]-]*$", "examples": ["+380 50 123-45-67"]}
+)
+class TypedNumber(Text):
+    """A telephone number as people write it."""
+
+
 class CommunicationBody(Body):
-    number = Text(max_length=numbers.MAX_TYPED, help_text="Digits, * and #, a leading +; blanks, dots, dashes, ( ).")
+    number = TypedNumber(
+        max_length=numbers.MAX_TYPED, help_text="Digits, * and #, a leading +; blanks, dots, dashes, ( )."
+    )
     priority = Whole(
         min_value=-rows.LARGEST, max_value=rows.LARGEST, required=False, allow_null=True, help_text="Bigger first."
     )
