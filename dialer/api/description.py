@@ -43,6 +43,7 @@ TAGS = {
     "lines": "Gateways and routes.",
     "attempts": "The ledger: each call, and what came of it.",
     "live": "What goes on now.",
+    "webhooks": "Being told of what happens.",
 }
 
 _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}

@@ -7,11 +7,13 @@ from django.urls import path, re_path
 from agents import api as agents
 from campaigns import api as campaigns
 from dialer.api import attempts, docs, errors, live, sessions
+from dialer.webhooks import api as webhooks
 from members import api as members
 
 V2 = "api/v2/"
 CAMPAIGN = f"{V2}dialer/<str:campaign>/"
 MEMBER = f"{CAMPAIGN}members/<str:member>"
+WEBHOOK = f"{V2}webhooks/<str:webhook>"
 
 urlpatterns = [
     path("login", sessions.LogIn.as_view(), name="api-login"),
@@ -32,6 +34,12 @@ urlpatterns = [
     path(f"{V2}attempts/<str:attempt>", attempts.OneAttempt.as_view(), name="api-attempt"),
     path(f"{V2}attempts/<str:attempt>/hangup", attempts.AttemptHangUp.as_view(), name="api-attempt-hangup"),
     path(f"{V2}live", live.Live.as_view(), name="api-live"),
+    path(f"{V2}events", webhooks.Events.as_view(), name="api-events"),
+    path(f"{V2}webhooks", webhooks.Webhooks.as_view(), name="api-webhooks"),
+    path(WEBHOOK, webhooks.OneWebhook.as_view(), name="api-webhook"),
+    path(f"{WEBHOOK}/test", webhooks.WebhookTest.as_view(), name="api-webhook-test"),
+    path(f"{WEBHOOK}/deliveries", webhooks.Deliveries.as_view(), name="api-deliveries"),
+    path(f"{WEBHOOK}/deliveries/<str:delivery>/again", webhooks.DeliveryAgain.as_view(), name="api-delivery-again"),
     path(f"{V2}dialer", campaigns.Campaigns.as_view(), name="api-campaigns"),
     path(f"{V2}dialer/<str:campaign>", campaigns.OneCampaign.as_view(), name="api-campaign"),
     path(f"{CAMPAIGN}state", campaigns.CampaignRun.as_view(), name="api-campaign-state"),

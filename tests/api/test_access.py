@@ -20,7 +20,7 @@ ROLES = ("Administrator", "Supervisor", "Integration", "Operator", "nobody")
 
 A, S, I, O, N = ROLES  # noqa: E741
 STAFF, SET_UP, ADMINISTRATORS, EVERYBODY = (A, S, I), (A, S), (A,), ROLES
-OPERATORS = (A, S, I, O)
+OPERATORS, INTEGRATORS = (A, S, I, O), (A, I)
 
 MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-login": {"POST": EVERYBODY},
@@ -41,6 +41,12 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-attempt": {"GET": OPERATORS},
     "api-attempt-hangup": {"POST": (A, S, O)},
     "api-live": {"GET": STAFF},
+    "api-events": {"GET": INTEGRATORS},
+    "api-webhooks": {"GET": INTEGRATORS, "POST": INTEGRATORS},
+    "api-webhook": {"GET": INTEGRATORS, "PATCH": INTEGRATORS, "DELETE": INTEGRATORS},
+    "api-webhook-test": {"POST": INTEGRATORS},
+    "api-deliveries": {"GET": INTEGRATORS},
+    "api-delivery-again": {"POST": INTEGRATORS},
     "api-campaigns": {"GET": STAFF, "POST": SET_UP},
     "api-campaign": {"GET": STAFF, "PATCH": SET_UP, "DELETE": SET_UP},
     "api-campaign-state": {"PUT": STAFF},
@@ -68,6 +74,9 @@ def endpoints() -> Iterator[tuple[str, str, type[Endpoint]]]:
             yield str(pattern.name), f"/{pattern.pattern}", view
 
 
+PARAMETERS = (
+    "campaign", "member", "communication", "calendar", "gateway", "route", "operator", "attempt", "webhook", "delivery",
+)  # fmt: skip
 CALLS = [(name, path, method) for name, path, view in endpoints() for method in view.needs]
 
 
@@ -105,7 +114,7 @@ def keys(django_db_setup: Any, django_db_blocker: Any) -> Iterator[dict[str, Cal
 def test_who_may_call_it(keys: dict[str, Caller], name: str, path: str, method: str) -> None:
     """A refused role gets 403; one that may gets whatever else comes of an empty request for nobody."""
     address = path
-    for parameter in ("campaign", "member", "communication", "calendar", "gateway", "route", "operator", "attempt"):
+    for parameter in PARAMETERS:
         address = address.replace(f"<str:{parameter}>", "999999999")
     address = address.replace("<str:key>", "00000000-0000-0000-0000-000000000000")
     stranger = Caller()(method, address, None if method in ("GET", "DELETE") else {})

@@ -24,7 +24,7 @@ from dialer.errors import Refused
 from dialer.webhooks import actions, sending, tasks
 from dialer.webhooks.models import Delivery, DeliveryState, Event, EventType, Subscription, secret_bytes
 from tests import factories
-from tests.webhooks.conftest import Got, Receiver, deliver, subscribe, with_status
+from tests.webhooks.receivers import Got, Receiver, deliver, subscribe, with_status
 
 pytestmark = pytest.mark.django_db
 

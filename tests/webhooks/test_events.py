@@ -22,7 +22,7 @@ from dialer.webhooks.models import Delivery, Event, EventType
 from members import actions as members
 from members.models import Member
 from tests import factories
-from tests.webhooks.conftest import subscribe
+from tests.webhooks.receivers import subscribe
 
 pytestmark = pytest.mark.django_db
 
