@@ -210,7 +210,8 @@ class Socket(AsyncWebsocketConsumer):
 class OperatorSocket(Socket):
     """What an operator's client is connected to: his calls, and what he says about them."""
 
-    newest: View | None = None
+    newest: View
+    _shown: View
 
     def admits(self, who: Identity) -> bool:
         return who.operator_id is not None
@@ -223,6 +224,8 @@ class OperatorSocket(Socket):
 
     async def begin(self) -> None:
         await hub.here().join(self, self.operator_id)
+        self._shown = self.newest
+        await self.tell(self._shown.snapshot())
 
     async def leave(self) -> None:
         await hub.here().leave(self, self.operator_id)
@@ -233,15 +236,13 @@ class OperatorSocket(Socket):
         self.news.set()
 
     async def follow(self) -> None:
-        shown: View | None = None
         while True:
             await self.news.wait()
             self.news.clear()
             view = self.newest
-            assert view is not None
-            for message in [view.snapshot()] if shown is None else differences(shown, view):
+            for message in differences(self._shown, view):
                 await self.tell(message)
-            shown = view
+            self._shown = view
 
     async def obey(self, command: str, said: Message) -> Message:
         assert self.identity is not None

@@ -55,16 +55,18 @@ class Hub:
         self._changed: set[int] = set()
         self._all = False
         self._news = asyncio.Event()
+        self._reading = asyncio.Lock()
+        """Readings follow each other, so that none is shown after a later one."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def join(self, socket: Listener, operator_id: int) -> None:
-        """Make a client present, and show it what there is. Raises what the database raises."""
+        """Make a client present, and show it what there is before this returns. Raises what the database raises."""
         self._sockets[operator_id].add(socket)
         if not self._tasks:
             loops: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (self._listen, self._read, self._renew)
             self._tasks = [asyncio.create_task(_again(each)) for each in loops]
         await database.ask(actions.connect, socket.id, operator_id)
-        self.wake([operator_id])
+        await self._show({operator_id})
 
     async def leave(self, socket: Listener, operator_id: int) -> None:
         """Note the end of a client. When the database does not take it, its lease runs out."""
@@ -119,14 +121,15 @@ class Hub:
                 await self._show(wanted)
 
     async def _show(self, operator_ids: set[int]) -> None:
-        known = {pk: self._views[pk].unfinished() for pk in operator_ids if pk in self._views}
-        found = await database.ask(views.read, operator_ids, known)
-        for operator_id, view in found.items():
-            # Who left meanwhile has nobody to show it to.
-            if operator_id in self._sockets:
-                self._views[operator_id] = view
-                for socket in self._sockets[operator_id]:
-                    socket.show(view)
+        async with self._reading:
+            known = {pk: self._views[pk].unfinished() for pk in operator_ids if pk in self._views}
+            found = await database.ask(views.read, operator_ids, known)
+            for operator_id, view in found.items():
+                # Who left meanwhile has nobody to show it to.
+                if operator_id in self._sockets:
+                    self._views[operator_id] = view
+                    for socket in self._sockets[operator_id]:
+                        socket.show(view)
 
     async def _renew(self) -> None:
         while True:

@@ -5,7 +5,6 @@ A message is made of two readings, never of an event: whatever was missed in bet
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from django.db.models import Q
 
 from agents.api import STATES, STATUSES
 from agents.models import Operator, OperatorState
-from campaigns.models import Campaign, ConnectOrder
+from campaigns.models import Campaign
 from dialer.models import Attempt, OperatorTry, ResultState
 
 Message: TypeAlias = dict[str, Any]
@@ -61,7 +60,7 @@ def read(operator_ids: Collection[int], known: Mapping[int, Collection[int]]) ->
     last = {operator.last_attempt_id for operator in operators.values()} - {None}
     told = {attempt for ids in known.values() for attempt in ids}
     attempts = Attempt.objects.select_related("member", "communication", "campaign").filter(
-        Q(operator__in=operators, ended_at__isnull=True, sending_at__isnull=False)
+        Q(operator__in=operators, ended_at__isnull=True, operator_ringing_at__isnull=False)
         | Q(operator__in=operators, result_state=ResultState.AWAITED)
         | Q(pk__in=last | told)
     )
@@ -78,11 +77,7 @@ def read(operator_ids: Collection[int], known: Mapping[int, Collection[int]]) ->
 
 def _was_rung(attempt: Attempt) -> bool:
     """Tell whether the phone of the operator who holds it was rung: until then there is nothing to show."""
-    if attempt.seeking_since is not None:
-        return False
-    if attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST:
-        return attempt.operator_sending_at is not None
-    return attempt.sending_at is not None
+    return attempt.seeking_since is None and attempt.operator_ringing_at is not None
 
 
 def _show_calls_that_went_on(
@@ -97,9 +92,8 @@ def _show_calls_that_went_on(
     ]
     if not gone:
         return
-    tries: dict[tuple[int, int], OperatorTry] = defaultdict()
-    for tried in OperatorTry.objects.filter(attempt__in={attempt for _operator, attempt in gone}).order_by("pk"):
-        tries[tried.operator_id, tried.attempt_id] = tried
+    tried = OperatorTry.objects.filter(attempt__in={attempt for _operator, attempt in gone}).order_by("pk")
+    tries = {(each.operator_id, each.attempt_id): each for each in tried}
     for operator_id, attempt in gone:
         gave_up = tries.get((operator_id, attempt))
         ended_at = gave_up.ended_at if gave_up else found[attempt].seeking_since or found[attempt].reserved_at

@@ -78,8 +78,7 @@ class Screen:
             try:
                 self.receive(seconds)
             except ConnectionClosed as closed:
-                assert closed.rcvd is not None
-                return closed.rcvd.code
+                return closed.rcvd.code if closed.rcvd else 1006
         raise AssertionError("It is open still.")
 
 

@@ -1,0 +1,132 @@
+"""What supervisors are told of all that goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents import actions as agents
+from agents.models import OperatorStatus
+from dialer import live
+from dialer.sockets import consumers, feed
+from tests import factories
+from tests.api.conftest import user_in
+from tests.sockets.conftest import Opener, Screen, Web, cookie_of, key_of
+
+
+def applied(reading: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+    """Return a reading with changes, as a client makes it."""
+    result = {**reading, **message["values"]}
+    for name, change in message["rows"].items():
+        rows = {row["id"]: row for row in reading[name] if row["id"] not in change.get("gone", ())}
+        rows |= {row["id"]: row for row in change.get("set", ())}
+        result[name] = [rows[pk] for pk in change.get("order", rows)]
+    return result
+
+
+def listening(opened: Opener, name: str = "olena") -> tuple[Screen, dict[str, Any]]:
+    screen = opened("live", headers=key_of(User.objects.create_superuser(name)))
+    first = screen.receive()
+    assert (first["type"], first["seq"]) == ("snapshot", 1)
+    return screen, first["live"]
+
+
+def test_a_snapshot_and_then_what_changes(web: Web, opened: Opener) -> None:
+    bob, _alice = factories.make_operator(), factories.make_operator()
+    screen, reading = listening(opened)
+    assert len(reading["operators"]) == 2
+    agents.set_status(bob.pk, OperatorStatus.ON_BREAK)
+    changes = screen.until("changes")
+    (row,) = changes["rows"]["operators"]["set"]
+    assert (row["id"], row["status"]) == (bob.pk, "On Break")
+    reading = applied(reading, changes)
+    assert [row["status"] for row in reading["operators"]] == ["On Break", "Available"]
+
+
+def test_nothing_is_said_while_nothing_changes_and_at_most_two_a_second_otherwise(web: Web, opened: Opener) -> None:
+    bob = factories.make_operator()
+    screen, _reading = listening(opened)
+    with pytest.raises(TimeoutError):
+        screen.receive(2.5)
+    since, told = time.monotonic(), 0
+    place = 0
+    while time.monotonic() - since < 3:
+        place += 1
+        agents.set_status(bob.pk, (OperatorStatus.ON_BREAK, OperatorStatus.ON_DEMAND)[place % 2])
+        try:
+            told += screen.receive(0.01)["type"] == "changes"
+        except TimeoutError:
+            continue
+    assert place > 20
+    assert 1 <= told <= 6
+
+
+def test_it_is_read_once_for_all_listeners(web: Web, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = 0
+    read = live.read
+
+    def counted() -> dict[str, Any]:
+        nonlocal readings
+        readings += 1
+        return read()
+
+    monkeypatch.setattr(live, "read", counted)
+    screens = [listening(opened, f"listener-{number}")[0] for number in range(8)]
+    cache.clear()
+    readings, since = 0, time.monotonic()
+    factories.make_operator()
+    for screen in screens:
+        screen.until("changes")
+    assert readings <= (time.monotonic() - since) / feed.READ_EVERY + 2
+
+
+def test_supervisors_alone(web: Web, opened: Opener) -> None:
+    for role in ("Administrator", "Supervisor", "Integration"):
+        assert opened("live", headers=key_of(user_in(role))).receive()["type"] == "snapshot"
+    for outsider in ("Operator", None):
+        screen = opened("live", headers=key_of(user_in(outsider)))
+        assert screen.receive()["problem"]["code"] == "PERMISSION_DENIED"
+        assert screen.close_code() == consumers.NOT_ALLOWED
+
+
+def test_pages_of_ours_listen_with_their_session(web: Web, opened: Opener) -> None:
+    cookie = cookie_of(User.objects.create_superuser("olena"))
+    assert opened("live", headers=cookie, origin=f"http://127.0.0.1:{web.port}").receive()["type"] == "snapshot"
+    assert opened("live", headers=cookie, origin="http://evil.example.org").receive()["type"] == "login_wanted"
+
+
+def test_there_is_nothing_to_ask_for(web: Web, opened: Opener) -> None:
+    screen, _reading = listening(opened)
+    assert screen.ask("ready")["problem"]["code"] == "INVALID"
+
+
+def test_who_may_no_longer_see_it_is_let_go(web: Web, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "RENEW_EVERY", 0.1)
+    user = user_in("Supervisor")
+    screen = opened("live", headers=key_of(user))
+    screen.until("snapshot")
+    user.groups.clear()
+    assert screen.close_code() == consumers.NOT_LOGGED_IN
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries({"id": st.integers(1, 6), "value": st.integers(0, 2)}), unique_by=lambda row: row["id"]
+)
+READINGS = st.fixed_dictionaries(
+    dict.fromkeys(feed.BY_ROW, ROWS) | {"now": st.integers(), "alerts": st.lists(st.text())}
+)
+
+
+@given(READINGS, READINGS)
+def test_changes_lead_from_one_reading_to_the_next(old: dict[str, Any], new: dict[str, Any]) -> None:
+    message = feed.differences(old, new)
+    if message is None:
+        assert {**old, "now": 0} == {**new, "now": 0}
+    else:
+        assert applied(old, message) == new
