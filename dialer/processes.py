@@ -70,7 +70,7 @@ def stack(
         ),
         Program("dial", python(*celery, "worker", "-Q", "dial", "-n", "dial@%h", "-P", "solo", *quiet)),
         Program(
-            "worker", python(*celery, "worker", "-Q", "default", "-n", "worker@%h", "-P", "threads", "-c", "2", *quiet)
+            "worker", python(*celery, "worker", "-Q", "default", "-n", "worker@%h", "-P", "threads", "-c", "4", *quiet)
         ),
         Program("beat", python(*celery, "beat", "--schedule", str(beat_schedule))),
     ]
