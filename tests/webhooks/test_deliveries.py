@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,12 +24,13 @@ from agents.models import Operator, OperatorStatus
 from dialer import clock
 from dialer.errors import Refused
 from dialer.webhooks import actions, sending, tasks
-from dialer.webhooks.models import Delivery, DeliveryState, Event, EventType, Subscription, secret_bytes
+from dialer.webhooks.models import Delivery, DeliveryState, Event, EventType, Subscription, new_secret, secret_bytes
 from tests import factories
 from tests.webhooks.receivers import Got, Receiver, deliver, subscribe, with_status
 
 pytestmark = pytest.mark.django_db
 
+README = Path(__file__).parents[2] / "README.md"
 ON_BREAK, AVAILABLE = OperatorStatus.ON_BREAK, OperatorStatus.AVAILABLE
 
 
@@ -70,6 +73,22 @@ def test_what_happened_arrives_in_order_signed_and_once(operator: Operator, rece
     assert receiver.got[0].body["data"]["status"] == ON_BREAK
     assert deliver() == 0
     assert not Delivery.objects.exclude(state=DeliveryState.DELIVERED, status_code=204, attempts=1).exists()
+
+
+def test_the_code_of_the_readme_knows_ours_and_refuses_others(operator: Operator, receiver: Receiver) -> None:
+    (code,) = re.findall(r"```python\n(.*?def is_ours.*?)```", README.read_text(), re.DOTALL)
+    read: dict[str, Any] = {}
+    exec(code, read)
+    secret = subscribe(receiver.url).secret
+    happen(operator)
+    deliver()
+    (got,) = receiver.got
+    headers = {name.lower(): value for name, value in got.headers.items()}
+    assert read["is_ours"](headers, got.raw, secret)
+    assert not read["is_ours"](headers, got.raw + b" ", secret)
+    assert not read["is_ours"](headers | {"webhook-id": "another"}, got.raw, secret)
+    assert not read["is_ours"](headers, got.raw, new_secret())
+    assert not read["is_ours"](headers | {"webhook-timestamp": str(int(time.time()) - 600)}, got.raw, secret)
 
 
 def test_the_signature_is_the_one_of_standard_webhooks() -> None:
