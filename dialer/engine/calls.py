@@ -375,12 +375,14 @@ def _correct(event: events.LegHungUp, rows: Held) -> None:
     repair(rows.attempt, "late_end", f"The end of the {role}'s leg ({event.cause}) came after the attempt had ended.")
 
 
-def repair(attempt: Attempt | None, kind: str, detail: str, node: Node | None = None) -> None:
-    """Write a correction of the ledger where a supervisor can read it."""
+def repair(
+    attempt: Attempt | None, kind: str, detail: str, node: Node | None = None, *, level: int = logging.WARNING
+) -> None:
+    """Write a correction of the ledger where a supervisor can read it, and log it."""
     Repair.objects.create(
         at=clock.now(), attempt=attempt, node=node or (attempt.node if attempt else None), kind=kind, detail=detail
     )
-    log.warning("Repair %s: %s", kind, detail, extra={"attempt": attempt.pk if attempt else None})
+    log.log(level, "Repair %s: %s", kind, detail, extra={"attempt": attempt.pk if attempt else None})
 
 
 # --- subscriber first -------------------------------------------------------------------------------------------
@@ -692,7 +694,7 @@ def withdraw(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = N
         return end(rows)
 
 
-def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
+def lose(attempt_id: int, kind: str, *, at: datetime | None, level: int = logging.WARNING) -> bool:
     """End an attempt whose legs the switch no longer has, though no event told of their end; write a repair.
 
     ``at`` is the last instant at which they may have lived: a talk is reckoned to have lasted until then.
@@ -715,9 +717,8 @@ def lose(attempt_id: int, kind: str, *, at: datetime | None) -> bool:
             rows.set_once("operator_ended_at", ended)
         if attempt.subscriber_created_at:
             rows.set_once("subscriber_ended_at", ended)
-        repair(
-            attempt, kind, f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC."
-        )
+        detail = f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC."
+        repair(attempt, kind, detail, level=level)
         return end(rows, lost=True)
 
 

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
@@ -23,7 +24,7 @@ from agents.models import Operator
 from dialer import clock, verbs
 from dialer.engine import calls, nodes
 from dialer.engine.lease import Lease, LeaseLost
-from dialer.engine.reconcile import Reconciler
+from dialer.engine.reconcile import Reconciler, end_gone
 from dialer.errors import Refused
 from dialer.esl.errors import AuthenticationFailed, EslError
 from dialer.models import Attempt, Node
@@ -42,6 +43,10 @@ SEEN_EVERY = 1.0
 """Real seconds between two notes of "the switch was heard"."""
 STAND_BY_EVERY = 1.0
 """Real seconds between two looks of a stand-by whether the switch is still heard."""
+GONE_AFTER = 15.0
+"""Real seconds after which a switch at whose address nothing listens is reckoned to run no more."""
+SILENT_AFTER = timedelta(minutes=5)
+"""Real time after which one that cannot be reached at all is."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Real seconds before the next attempts to connect; the last one repeats."""
 
@@ -59,6 +64,8 @@ class Listener:
         self.status_seen = 0.0
         self.legs = 0
         """Legs that the switch has begun since the last note."""
+        self.refused_since: float | None = None
+        """Since when nothing listens at the address of the switch."""
 
     def listen_until_stopped(self) -> None:
         """Take turns with other listeners of the switch, for as long as the database lets it."""
@@ -73,6 +80,8 @@ class Listener:
                 log.error("The database does not answer (%s); again in 1 s.", error)
                 db.connections.close_all()
                 self.stopping.wait(1.0)
+            finally:
+                self._lost()
 
     def _take_turns(self, lease: Lease) -> None:
         failures, stands_by = 0, False
@@ -86,7 +95,7 @@ class Listener:
             stands_by = False
             try:
                 with self.switch.connect() as line:
-                    failures = 0
+                    failures, self.refused_since = 0, None
                     self._listen(line, lease)
             except EslError as error:
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
@@ -94,9 +103,24 @@ class Listener:
                 level = logging.ERROR if isinstance(error, AuthenticationFailed) else logging.WARNING
                 log.log(level, "Switch %s: %s; again in %s s.", self.switch.name, error, pause)
                 self._lost()
+                self._mind_gone(error)
                 lease.give_up()  # another machine may reach the switch
                 self.stopping.wait(pause)
-        self._lost()
+
+    def _mind_gone(self, error: EslError) -> None:
+        """End the calls of a switch that does not come back, so that nobody stays held by them.
+
+        A refused connection tells that its process has ended; silence may be the network's, so it takes longer.
+        """
+        if not isinstance(error.__cause__, ConnectionRefusedError):
+            self.refused_since = None
+        elif self.refused_since is None:
+            self.refused_since = time.monotonic()
+        self.node.refresh_from_db()
+        heard = self.node.last_event_at
+        refused = self.refused_since is not None and time.monotonic() - self.refused_since >= GONE_AFTER
+        if refused or heard is None or clock.real_age(heard) >= SILENT_AFTER:
+            end_gone(self.node)
 
     def _listen(self, line: Line, lease: Lease) -> None:
         line.subscribe()  # from here on events are buffered; what they tell is applied last
@@ -166,6 +190,10 @@ class Listener:
     def _found(self, line: Line) -> None:
         now = clock.now()
         changes: dict[str, Any] = {"blocked_until": None, "block_step": 0, "blocked_reason": ""}
+        if status := self._status(line):
+            changes |= status
+        else:
+            log.warning("Switch %s tells of its limits in unknown words: only ours are kept.", self.node.name)
         if self.node.core_uuid is not None and self.node.core_uuid != line.core_uuid:
             changes |= {"restarted_at": now, "rate": None}
         Node.objects.filter(pk=self.node.pk).update(
@@ -178,13 +206,12 @@ class Listener:
         )
         self.node.refresh_from_db()
         self.legs = 0
-        self._note_status(line, first=True)
         log.info("Listening to switch %s, core %s.", self.node.name, line.core_uuid)
         verbs.wake()
 
     def _lost(self) -> None:
         try:
-            Node.objects.filter(pk=self.node.pk, listener=self.name).update(connected=False, listener="")
+            Node.objects.filter(name=self.switch.name, listener=self.name).update(connected=False, listener="")
         except db.Error as error:
             log.error("The loss of switch %s could not be noted: %s", self.switch.name, error)
 
@@ -204,19 +231,23 @@ class Listener:
         now = clock.now()  # before asking: an event that comes while the switch answers is the later news
         agents.set_registrations(line.registrations(), self.node.pk, now)
 
-    def _note_status(self, line: Line, *, first: bool = False) -> None:
+    def _note_status(self, line: Line) -> None:
         """Note how full the switch is and what it allows."""
+        if status := self._status(line):
+            del status["started_at"]  # known since it was found, and reckoned a little differently each time
+            Node.objects.filter(pk=self.node.pk, listener=self.name).update(**status)
+
+    def _status(self, line: Line) -> dict[str, Any]:
+        """Return what the switch says of itself, as fields of its row; nothing in unknown words."""
         self.status_seen = time.monotonic()
         status = line.status()
         if status is None:
-            if first:
-                log.warning("Switch %s tells of its limits in unknown words: only ours are kept.", self.node.name)
-            return
+            return {}
         ringing = Q(operator_ringing_at__isnull=False, operator_ended_at__isnull=True)
         dialled = Q(subscriber_created_at__isnull=False, subscriber_ended_at__isnull=True)
         ours = Attempt.objects.live().filter(node=self.node)
         legs = ours.aggregate(operators=Count("pk", filter=ringing), subscribers=Count("pk", filter=dialled))
-        changes: dict[str, Any] = {
+        return {
             "version": status.version,
             "ready": status.ready,
             "sessions": status.sessions,
@@ -224,10 +255,8 @@ class Listener:
             "sessions_per_second": status.sessions_per_second,
             "sessions_allowed": status.sessions_allowed,
             "rate_allowed": status.rate_allowed,
+            "started_at": clock.now() - status.up * clock.FACTOR,
         }
-        if first:
-            changes["started_at"] = clock.now() - status.up * clock.FACTOR
-        Node.objects.filter(pk=self.node.pk, listener=self.name).update(**changes)
 
 
 def listen(switches: Sequence[SwitchNode], stopping: Flag) -> bool:

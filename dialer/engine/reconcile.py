@@ -37,6 +37,25 @@ EVERY = 2.0
 """Real seconds between two looks at the ledger."""
 
 
+def end_gone(node: Node) -> int:
+    """End the attempts that were sent to a switch of which it is reckoned that it runs no more; return how many."""
+    ended = _end_all(node, "switch_gone")
+    if ended:
+        log.warning("Switch %s is gone; %d calls are taken to have ended with it, see the repairs.", node, ended)
+    return ended
+
+
+def _end_all(node: Node, kind: str, *, other_than: UUID | None = None) -> int:
+    """End all attempts that were sent to a switch, but for those sent to one run of it."""
+    sent = Attempt.objects.live().filter(node=node, sending_at__isnull=False)
+    if other_than is not None:
+        sent = sent.exclude(core_uuid=other_than)
+    return sum(
+        calls.lose(attempt_id, kind, at=node.last_event_at, level=logging.INFO)
+        for attempt_id in list(sent.values_list("pk", flat=True))
+    )
+
+
 @dataclass(slots=True)
 class Reconciler:
     """Watches the attempts of one node; the listener of the node calls ``step`` between events."""
@@ -51,14 +70,9 @@ class Reconciler:
 
     def end_lost_cores(self) -> int:
         """End the attempts that were sent to an earlier run of this switch: their calls died with it."""
-        ended = 0
-        for attempt_id in list(
-            Attempt.objects.live()
-            .filter(node=self.node, sending_at__isnull=False)
-            .exclude(core_uuid=self.line.core_uuid)
-            .values_list("pk", flat=True)
-        ):
-            ended += calls.lose(attempt_id, "switch_restarted", at=self.node.last_event_at)
+        ended = _end_all(self.node, "switch_restarted", other_than=self.line.core_uuid)
+        if ended:
+            log.warning("Switch %s was started again; %d calls had ended with it, see the repairs.", self.node, ended)
         return ended
 
     def step(self, *, force: bool = False) -> None:

@@ -37,15 +37,33 @@ def test_no_limit_no_rate() -> None:
 
 def test_the_slowest_limit_counts() -> None:
     assert pace.rate(Limits(max_rate=2, rate_allowed=500), 3.5) == pytest.approx(1.99 / 1.1)
-    assert pace.rate(Limits(max_rate=100, rate_allowed=30), 50) == pytest.approx(29 * 0.8 / 2)
+    assert pace.rate(Limits(max_rate=100, rate_allowed=30), 50) == pytest.approx((28 / 2 - 1) / 1.1 * 0.8)
     assert pace.rate(Limits(max_rate=100, rate_allowed=30), 1) == 1
 
 
-@given(st.integers(2, 10_000))
-def test_both_legs_of_all_calls_stay_below_what_the_switch_refuses(allowed: int) -> None:
+@given(st.integers(6, 200), st.lists(st.floats(0, 0.3), max_size=120), st.floats(0, 2), st.floats(0, 1))
+def test_both_legs_of_all_calls_stay_below_what_the_switch_refuses(
+    allowed: int, gaps: list[float], answer: float, begin: float
+) -> None:
+    """Its seconds begin at any instant; every operator answers after the same time."""
     rate = pace.rate(Limits(rate_allowed=allowed))
     assert rate is not None
-    assert 2 * rate < allowed - 1
+    at, had = begin, 1000.0
+    begun = Counter[int]()
+    for gap in gaps:
+        at += gap
+        had = pace.tokens(had, rate, gap)
+        begun[int(at)] += int(had)
+        begun[int(at + answer)] += int(had)
+        had -= int(had)
+    assert max(begun.values(), default=0) < allowed
+
+
+@given(st.integers(2, 10_000))
+def test_where_one_call_hardly_fits_into_a_second_calls_go_on_slowly(allowed: int) -> None:
+    rate = pace.rate(Limits(rate_allowed=allowed))
+    assert rate is not None
+    assert 0.1 <= rate < allowed / 2
 
 
 def test_a_switch_that_allows_no_session_a_second_gets_no_call() -> None:

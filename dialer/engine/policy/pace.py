@@ -14,7 +14,9 @@ LEGS = 2
 SESSIONS_USED = 0.95
 """Part of the sessions left by others that our calls may fill: what they do meanwhile is known later."""
 SECOND_USED = 0.8
-"""Part of the sessions a switch allows in a second that our calls may begin: second legs come in bunches."""
+"""Part of what a switch allows in a second that our calls may use: second legs come in bunches, and others call too."""
+SCARCE = 0.1
+"""Calls for each session that a switch allows in a second, at least: where a call of both its legs hardly fits."""
 BURST = 0.1
 """Seconds of its rate that a switch may be given at once, besides one call: passes come no more often."""
 LEAST = 0.5
@@ -56,7 +58,10 @@ def rate(limits: Limits, pace: float | None = None) -> float | None:
         # So that a full bucket and what drips in during a second are less than one call more.
         bounds.append((limits.max_rate - 0.01) / (1 + BURST))
     if limits.rate_allowed is not None:
-        bounds.append(max(0, limits.rate_allowed - 1) * SECOND_USED / LEGS)
+        sessions = max(0, limits.rate_allowed - 1)
+        # In its fullest second both legs of what a full bucket and its rate let through, and a leg of one before.
+        fits = ((sessions - 1) / LEGS - 1) / (1 + BURST)
+        bounds.append(max(sessions * SCARCE, fits * SECOND_USED))
     return min(bounds, default=None)
 
 
