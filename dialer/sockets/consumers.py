@@ -164,6 +164,8 @@ class Socket(AsyncWebsocketConsumer):
             await self.send(text_data=f'{{"seq":{self._sequence},{text[1:]}')
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._gone:
+            return  # what came before the other side heard that this ends
         self._heard_at = time.monotonic()
         if text_data is None or len(text_data) > LONGEST_MESSAGE:
             await self.end(TOO_LONG)

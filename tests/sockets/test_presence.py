@@ -55,6 +55,12 @@ def test_connection_and_call_centre_mode_are_both_needed(bob: Operator, opened: 
     eventually(lambda: not free())
 
 
+def test_who_is_marked_present_without_any_client_is_lost(bob: Operator) -> None:
+    agents.client_connected(bob.pk)
+    assert actions.sweep(clock.now()) == 1
+    assert not is_present(bob)
+
+
 def test_he_is_lost_with_the_last_of_several_clients(bob: Operator, opened: Opener) -> None:
     first, second = opened_for(bob, opened), opened_for(bob, opened)
     first.connection.close()
@@ -122,8 +128,9 @@ def test_a_lease_that_ran_out_loses_him_unless_he_has_another(bob: Operator) -> 
     actions.connect(second.pk, bob.pk)
     now = clock.now()
     Client.objects.filter(pk=first.pk).update(expires_at=now)
-    assert actions.sweep(now) == 1
+    assert actions.sweep(now) == 0
     assert is_present(bob)
+    assert Client.objects.get() == second
     assert actions.sweep(now + timedelta(seconds=31)) == 1
     assert not is_present(bob)
     actions.disconnect(second.pk, bob.pk)
