@@ -5,13 +5,22 @@ from django.urls import path
 
 from agents import directory
 from dialer import cdr, views
+from dialer.api.forms import GuardedForm
 
 urlpatterns = [
     path("", views.live, name="live"),
     path("live.json", views.live_json, name="live-json"),
+    path("switches/", views.switches, name="switches"),
+    path("switches.json", views.switches_json, name="switches-json"),
+    path("switches/<int:node_id>/drain", views.drain, name="switch-drain"),
+    path("switches/<int:node_id>/resume", views.resume, name="switch-resume"),
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
-    path("login/", LoginView.as_view(next_page="live", redirect_authenticated_user=True), name="login"),
+    path(
+        "login/",
+        LoginView.as_view(next_page="live", redirect_authenticated_user=True, authentication_form=GuardedForm),
+        name="login",
+    ),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("freeswitch/directory", directory.serve, name="freeswitch-directory"),
     path("cdr", cdr.receive, name="cdr"),

@@ -16,6 +16,7 @@ from agents.models import Operator
 from campaigns.actions import RunAnswer
 from campaigns.models import Campaign
 from dialer import verbs
+from dialer.api import limits
 from dialer.api.errors import BODY
 from dialer.api.fields import (
     LARGEST_ID,
@@ -319,7 +320,7 @@ class OfCampaign(Endpoint):
 @extend_schema(tags=["members"])
 class Members(OfCampaign):
     needs: ClassVar = {"GET": ("members.view_member",), "POST": ("members.add_member",)}
-    most_bytes: ClassVar = 32 * 1024 * 1024
+    most_bytes: ClassVar = limits.MOST_BYTES
 
     @extend_schema(
         operation_id="list_members", parameters=[MemberListQuery], responses=MemberPage, summary="List subscribers"

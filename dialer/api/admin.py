@@ -18,7 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from dialer import clock
 from dialer.admin_tools import badge
 from dialer.api import actions
+from dialer.api.forms import GuardedAdminForm
 from dialer.api.models import AccessKey
+
+admin.site.login_form = GuardedAdminForm
 
 TONES = {"active": "good", "expired": "calm", "revoked": "bad"}
 

@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dialer.api import errors, idempotency, paging
+from dialer.api import errors, idempotency, paging, parsers
 from dialer.api.authentication import CHALLENGE
 from dialer.api.fields import LARGEST_ID
 
@@ -24,7 +24,7 @@ class Endpoint(APIView):
     """An address of the interface. ``needs`` says for each method which rights open it, any one of them."""
 
     needs: ClassVar[Mapping[str, tuple[str, ...] | None]] = {}
-    most_bytes: ClassVar[int] = 1024 * 1024
+    most_bytes: ClassVar[int] = parsers.MOST_BYTES
     secret: ClassVar[tuple[str, ...]] = ()
     """Fields of its answer that must not be kept."""
     renamed: ClassVar[Mapping[str, str]] = {}

@@ -169,7 +169,9 @@ class TestLock:
         user_in("superuser", "crm")
         self.wrong(guard.PER_ACCOUNT)
         page = Client()
-        page.post("/login/", {"username": "crm", "password": PASSWORD})
+        for door in ("/login/", "/admin/login/"):
+            told = page.post(door, {"username": "crm", "password": PASSWORD}).content.decode()
+            assert "Too many wrong passwords. Try again in 15 minutes." in told
         assert "_auth_user_id" not in page.session
         counters.forget(next(iter(redis.keys("login:127.0.0.1:*"))).decode())
         page.post("/login/", {"username": "crm", "password": PASSWORD})
