@@ -18,11 +18,13 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from campaigns.models import Gateway, Route
 from dialer import clock
+from dialer.webhooks.actions import send_test
 from members import actions
 from tests import factories
 from tests.api.conftest import PASSWORD, caller_for, user_in
 from tests.api.test_access import MAY
 from tests.engine.story import Story
+from tests.webhooks.receivers import subscribe
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.django_db]
 
@@ -85,6 +87,7 @@ def house(db: None) -> House:
         "operator": factories.make_operator(),
     }
     number = actions.add_number(waiting, factories.make_number())
+    webhook = subscribe("http://127.0.0.1:9/")  # nobody is there
     caller = caller_for(user)
     return House(
         caller.headers,
@@ -97,6 +100,10 @@ def house(db: None) -> House:
             "calendar": [free["calendar"].pk, story.campaign.calendar_id],
             "gateway": [free["gateway"].pk, *Gateway.objects.values_list("pk", flat=True)[:1]],
             "route": list(Route.objects.values_list("pk", flat=True)),
+            "webhook": [webhook.pk],
+            "delivery": [send_test(webhook).pk],
+            "url": ["https://crm.example.org/"],
+            "secret": [webhook.secret],
             "key": [caller.headers["X-Key"]],
             "user": ["root"],
             "username": ["root"],
