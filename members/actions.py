@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+_WAS_FIRST: Final = ("23505", "40P01")
+"""What the database says when another transaction was first: a unique violation, a deadlock."""
+
+
 # --- adding -----------------------------------------------------------------------------------------------------
 
 
@@ -75,18 +79,22 @@ def add_members(
     _find_taken(campaign.pk, found, faults)
     if faults:
         raise RowsRefused(faults, len(raws))
-    try:
-        with transaction.atomic():
-            must_run = _lock_to_add(campaign.pk, auto_run=auto_run)
-            ids = [pk for batch in planning.batches(found) for pk in _insert(campaign.pk, batch, now)]
-            if must_run:
-                campaigns.run(campaign.pk, by)
-    except IntegrityError:
-        # Another upload was first with one of the numbers: now it can be seen which.
-        _find_taken(campaign.pk, found, faults)
-        if faults:
-            raise RowsRefused(faults, len(raws)) from None
-        raise
+    for last_try in (False, True):
+        try:
+            with transaction.atomic():
+                must_run = _lock_to_add(campaign.pk, auto_run=auto_run)
+                ids = [pk for batch in planning.batches(found) for pk in _insert(campaign.pk, batch, now)]
+                if must_run:
+                    campaigns.run(campaign.pk, by)
+            break
+        except (IntegrityError, OperationalError) as error:
+            # Another upload was first with one of the numbers: now it can be seen which. After a deadlock with one
+            # in another order it may not be done yet: then the second try waits for it.
+            _find_taken(campaign.pk, found, faults)
+            if faults:
+                raise RowsRefused(faults, len(raws)) from None
+            if last_try or getattr(error.__cause__, "sqlstate", "") not in _WAS_FIRST:
+                raise
     verbs.wake()
     log.info("members.added", extra={"campaign": campaign.pk, "members": len(ids), "by": _pk(by)})
     return list(Member.objects.filter(pk__in=ids).order_by("pk"))
@@ -121,10 +129,6 @@ class Intake(NamedTuple):
 
     rows: list[Taken]
     run: campaigns.RunAnswer | None
-
-
-_WAS_FIRST: Final = ("23505", "40P01")
-"""What the database says when another transaction was first: a unique violation, a deadlock."""
 
 
 def take_members(

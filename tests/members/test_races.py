@@ -190,3 +190,20 @@ def test_one_number_in_two_uploads_at_once_is_taken_once(pool: ThreadPoolExecuto
         second.result(PATIENCE)
     assert list(refused.value.rows) == [1]
     assert Member.objects.count() == 1
+
+
+def test_of_two_uploads_in_opposite_order_one_is_taken_and_the_other_told_of_every_number(
+    campaign: Campaign, pool: ThreadPoolExecutor
+) -> None:
+    rows = [{"communications": [{"number": f"7{n:04}"}]} for n in range(500)]
+
+    def upload(order: list[dict[str, Any]]) -> str:
+        try:
+            actions.add_members(campaign, order)
+        except RowsRefused as refused:
+            return f"{len(refused.rows)} refused"
+        return "taken"
+
+    both = [in_thread(pool, lambda order=order: upload(order)) for order in (rows, rows[::-1])]  # type: ignore[misc]
+    assert sorted(one.result(PATIENCE) for one in both) == ["500 refused", "taken"]
+    assert Member.objects.filter(campaign=campaign).count() == 500
