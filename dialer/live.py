@@ -80,16 +80,16 @@ _lock = threading.RLock()
 
 def snapshot_json() -> str:
     """Return what the page shows now, as JSON. However many viewers ask, the database is read once a second."""
-    body = _shared(_key, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
-    return f'{{"now":{_ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
+    body = shared(_key, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
+    return f'{{"now":{ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 
-def forget() -> None:
+def forget(key: str = _key) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    cache.delete(_key)
+    cache.delete(key)
 
 
-def _shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
+def shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
     """Return a reading that this process keeps for a second, or ``times`` as long as it took if that is longer."""
     found: T | None = cache.get(key)
     if found is None:
@@ -118,8 +118,8 @@ def read() -> dict[str, Any]:
         .order_by("place", "-priority", "-state_since", "pk")[:CAMPAIGNS]
     )
     ids = [campaign.pk for campaign in campaigns]
-    members = _shared("live:members", lambda: _count_members(ids), times=COUNTS_TIMES)
-    ledger = _shared("live:ledger", lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
+    members = shared("live:members", lambda: _count_members(ids), times=COUNTS_TIMES)
+    ledger = shared("live:ledger", lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
     lines = _Lines.read(now)
     staff = _count_staff(ids)
     switches = list(Node.objects.filter(enabled=True))
@@ -131,14 +131,14 @@ def read() -> dict[str, Any]:
             *_alerts_of_switches(switches, usable, now),
             *_alerts_of_gateways(lines.gateways, now),
         ],
-        "pass_at": None if pass_age is None else _ms(now - timedelta(seconds=pass_age * clock.FACTOR)),
+        "pass_at": None if pass_age is None else ms(now - timedelta(seconds=pass_age * clock.FACTOR)),
         "switches": [
             {
                 "id": node.pk,
                 "name": node.name,
                 "tone": "good" if node.pk in usable else "bad",
                 "label": _("connected") if node.pk in usable else _("no calls"),
-                "heard_at": _ms(node.last_event_at),
+                "heard_at": ms(node.last_event_at),
             }
             for node in switches
         ],
@@ -338,7 +338,7 @@ def _campaign(
         "label": campaign.get_state_display(),
         "tone": CAMPAIGN_TONES.get(state, "off"),
         "why": _why(campaign, of, live, lines, staff, switched) + _fallen_back(campaign),
-        "since": _ms(campaign.state_since),
+        "since": ms(campaign.state_since),
         "active": state in ACTIVE_STATES,
         "at_work": state in AT_WORK,
         "total": parts.total(),
@@ -517,13 +517,13 @@ def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime) 
         "state": labels[state],
         "shown": labels[status if away else state],
         "tone": tone,
-        "since": _ms(row["status_since"] if away else row["state_since"]),
+        "since": ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],
         "on_duty": status in READY_STATUSES,
         "talks": row["current_attempt__bridged_at"] is not None,
         "forced": row["forced_break"],
         "note": _note_of_operator(row, labels),
-        "rests_until": _ms(row["ready_at"]) if rests else None,
+        "rests_until": ms(row["ready_at"]) if rests else None,
     }
     if row["current_attempt__member_id"]:
         found["with"] = row["current_attempt__member__name"] or f"#{row['current_attempt__member_id']}"
@@ -566,7 +566,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         label, tone = str(outcome.label), OUTCOME_TONES.get(outcome, "off")
     return {
         "id": attempt.pk,
-        "at": _ms(attempt.reserved_at),
+        "at": ms(attempt.reserved_at),
         "subscriber": str(attempt.member),
         "number": attempt.communication.number if attempt.communication else attempt.digits,
         "campaign": attempt.campaign.name,
@@ -575,10 +575,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "label": label,
         "tone": tone,
         "cause": attempt.cause,
-        "talks_since": _ms(attempt.bridged_at) if talks else None,
+        "talks_since": ms(attempt.bridged_at) if talks else None,
         "talk": None if attempt.bridged_at is None else round(attempt.talk_seconds),
     }
 
 
-def _ms(instant: datetime | None) -> int | None:
+def ms(instant: datetime | None) -> int | None:
     return None if instant is None else round(instant.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The live page and what its buttons do; log-in; the probes."""
+"""The pages that show how things stand and what their buttons do; log-in; the probes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from campaigns.actions import RunAnswer
 from campaigns.models import Campaign, CampaignState
 from dialer import health
 from dialer import live as live_page
+from dialer import switches as switches_page
+from dialer.engine import nodes
 from dialer.errors import Refused
+from dialer.models import Node
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -113,6 +116,53 @@ def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple
     finally:
         live_page.forget()
     return JsonResponse({"tone": tone, "message": message})
+
+
+@require_safe
+@never_cache
+@for_supervisors
+def switches(request: HttpRequest) -> HttpResponse:
+    """Show the switches, who hears them, what they carry, and what was repaired."""
+    shown = {
+        "snapshot": json.loads(switches_page.snapshot_json()),
+        "may_drain": request.user.has_perm("dialer.change_node"),
+    }
+    return render(request, "switches.html", shown)
+
+
+@require_GET
+@never_cache
+@for_supervisors_scripts
+def switches_json(request: HttpRequest) -> HttpResponse:
+    """Give what the page of the switches shows now."""
+    return HttpResponse(switches_page.snapshot_json(), content_type="application/json")
+
+
+@require_POST
+@for_supervisors_scripts
+def drain(request: HttpRequest, node_id: int) -> HttpResponse:
+    """Give a switch no new calls, and answer so in words."""
+    return _act_on_switch(request, node_id, nodes.drain, _("No new call is placed on it; those it has go on."))
+
+
+@require_POST
+@for_supervisors_scripts
+def resume(request: HttpRequest, node_id: int) -> HttpResponse:
+    """Give a switch calls again, and answer so in words."""
+    return _act_on_switch(request, node_id, nodes.resume, _("It is given calls again."))
+
+
+def _act_on_switch(request: HttpRequest, node_id: int, act: Callable[..., Node], done: str) -> JsonResponse:
+    if not request.user.has_perm("dialer.change_node"):
+        return JsonResponse({"message": _("You may look, but not drain or resume switches.")}, status=403)
+    try:
+        node = act(node_id, by=request.user)
+    except Refused as refusal:
+        return JsonResponse({"tone": "bad", "code": refusal.code, "message": refusal.message}, status=404)
+    finally:
+        switches_page.forget()
+        live_page.forget()
+    return JsonResponse({"tone": "good", "message": f"{node}: {done}"})
 
 
 @require_safe

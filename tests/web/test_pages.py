@@ -150,7 +150,9 @@ class TestButtons:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("path", ["/", "/login/", "/live.json", "/admin/", "/healthz", "/readyz", "/nowhere"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/switches/", "/login/", "/live.json", "/admin/", "/healthz", "/readyz", "/nowhere"]
+    )
     def test_every_answer_allows_our_own_files_alone(self, supervisor: Client, path: str) -> None:
         policy = supervisor.get(path)["Content-Security-Policy"]
         assert "default-src 'self'" in policy
@@ -166,9 +168,9 @@ class TestPolicy:
         assert not re.search(r"<script(?![^>]* src=)", text)
 
     def test_no_script_writes_markup_that_it_was_given(self) -> None:
-        script = Path(settings.BASE_DIR, "static", "live.js").read_text()
-        for markup in re.findall(r"innerHTML = (.+);", script):
-            assert set(re.findall(r"\$\{(\w+)\}", markup)) <= {"icons"}
+        for script in Path(settings.BASE_DIR, "static").glob("*.js"):
+            for markup in re.findall(r"innerHTML = (.+);", script.read_text()):
+                assert set(re.findall(r"\$\{(\w+)\}", markup)) <= {"icons"}
 
     def test_what_is_not_there_has_a_page(self) -> None:
         response = Client().get("/nowhere")

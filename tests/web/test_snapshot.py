@@ -355,9 +355,9 @@ class TestCost:
         monkeypatch.setattr(cache, "set", lambda key, value, timeout: kept.__setitem__(key, timeout))
         with time_machine.travel(0, tick=False):
             monkeypatch.setattr(live.time, "monotonic", iter((10.0, 10.5)).__next__)
-            live._shared("slow", lambda: 1, times=live.COUNTS_TIMES)
+            live.shared("slow", lambda: 1, times=live.COUNTS_TIMES)
             monkeypatch.setattr(live.time, "monotonic", iter((20.0, 20.001)).__next__)
-            live._shared("fast", lambda: 1, times=live.COUNTS_TIMES)
+            live.shared("fast", lambda: 1, times=live.COUNTS_TIMES)
         assert kept == {"slow": 5.0, "fast": 1.0}
 
     @pytest.mark.django_db(transaction=True)
