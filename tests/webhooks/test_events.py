@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from dialer.webhooks.models import Delivery, Event, EventType
 from members import actions as members
 from members.models import Member
 from tests import factories
+from tests.engine.story import Story
 from tests.webhooks.receivers import subscribe
 
 pytestmark = pytest.mark.django_db
@@ -226,3 +227,21 @@ def test_two_who_publish_at_once_do_not_both() -> None:
     assert counts == [0]
     assert actions.publish() == 1
     assert Delivery.objects.count() == 1
+
+
+def test_a_call_from_end_to_end_is_told() -> None:
+    """By the engine itself: a talk that is a success ends the attempt and its subscriber."""
+    subscribe()
+    story = Story(min_duration=5)
+    story.talk(20)
+    (attempt,), (member,) = told("attempt.ended"), told("member.ended")
+    assert attempt["attempt"] == story.attempt.pk
+    assert (attempt["outcome"], attempt["cause"], attempt["operator"]) == (
+        "success",
+        "NORMAL_CLEARING",
+        story.operator.pk,
+    )
+    assert datetime.fromisoformat(str(attempt["talk_ended_at"])) - datetime.fromisoformat(
+        str(attempt["bridged_at"])
+    ) == (timedelta(seconds=20))
+    assert (member["member"], member["success"]) == (story.member.pk, True)
