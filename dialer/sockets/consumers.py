@@ -6,6 +6,7 @@ What a client is shown comes from the hub (operators) or the feed (supervisors);
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -30,6 +31,9 @@ LONGEST_MESSAGE = 64 * 1024
 """Characters."""
 COMMANDS_AT_ONCE = 20
 COMMANDS_PER_SECOND = 5.0
+
+GONE = (OSError, RuntimeError)
+"""What a server raises for a message to a client that has gone. That it has gone it tells by a message of its own."""
 
 # Close codes
 NOT_LOGGED_IN = 4401
@@ -119,8 +123,10 @@ class Socket(AsyncWebsocketConsumer):
 
     async def end(self, code: int) -> None:
         """Take part no more, and close. The first comes first: closing waits for the other side."""
-        await self._depart()
-        await self.close(code)
+        if not self._gone:
+            await self._depart()
+            with contextlib.suppress(*GONE):
+                await self.close(code)
 
     async def disconnect(self, code: int) -> None:
         await self._depart()
@@ -160,8 +166,10 @@ class Socket(AsyncWebsocketConsumer):
     async def tell_text(self, text: str) -> None:
         """Send a message that is written already: a JSON object that is not empty."""
         async with self._sending:
-            self._sequence += 1
-            await self.send(text_data=f'{{"seq":{self._sequence},{text[1:]}')
+            if not self._gone:
+                self._sequence += 1
+                with contextlib.suppress(*GONE):
+                    await self.send(text_data=f'{{"seq":{self._sequence},{text[1:]}')
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._gone:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -41,9 +41,13 @@ class Screen:
 
     connection: ClientConnection
     alive: bool = True
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    """What came before the answer to a command."""
 
     def receive(self, seconds: float = 5) -> dict[str, Any]:
         """Return the next message. Raises ``TimeoutError``, ``ConnectionClosed``."""
+        if self.kept:
+            return self.kept.pop(0)
         message: dict[str, Any] = json.loads(self.connection.recv(timeout=seconds))
         if message["type"] == "ping" and self.alive:
             self.say(type="pong")
@@ -67,9 +71,13 @@ class Screen:
         self.connection.send(json.dumps(message))
 
     def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Send a command and return its answer."""
+        """Send a command and return its answer; what comes before it is received after it."""
         self.say(type=kind, id=f"my {kind}", **fields)
-        return self.until("answer", id=f"my {kind}")
+        before = []
+        while (message := self.receive()).get("id") != f"my {kind}":
+            before.append(message)
+        self.kept = before
+        return message
 
     def close_code(self, seconds: float = 5) -> int:
         """Return the code with which the server ends this."""
