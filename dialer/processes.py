@@ -75,9 +75,9 @@ def stack(
         Program("beat", python(*celery, "beat", "--schedule", str(beat_schedule))),
     ]
     if port is not None:
-        web = ("-m", "uvicorn", "dialer.asgi:application", "--host", bind, "--port", str(port))
+        web = ["-m", "uvicorn", "dialer.asgi:application", "--host", bind, "--port", str(port)]
         # Bytes of a WebSocket message: what a client may send, whatever its letters; the default is 16 MB.
-        web += ("--ws-max-size", "262144")
+        web += ["--ws-max-size", "262144"]
         programs.append(
             Program("web", python(*web, "--no-access-log", "--lifespan", "off", "--timeout-graceful-shutdown", "3"))
         )
