@@ -82,7 +82,7 @@ WITH next AS (
     JOIN webhooks_subscription AS s
         ON s.enabled AND s.url <> '' AND p.type = ANY(s.types)
         AND (s.campaign_id IS NULL OR s.campaign_id = p.campaign_id)
-    ORDER BY p.number, s.id
+    ORDER BY p.number, s.id FOR KEY SHARE OF s
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM published
@@ -281,7 +281,10 @@ def renew_secret(subscription: Subscription) -> Subscription:
 
 def delete_subscription(subscription: Subscription) -> None:
     """Delete a subscription with its deliveries, those that wait too."""
-    subscription.delete()
+    with transaction.atomic():
+        # So that none is added meanwhile: publishing passes over what is gone by then.
+        Subscription.objects.select_for_update().filter(pk=subscription.pk).first()
+        subscription.delete()
 
 
 def send_test(subscription: Subscription) -> Delivery:
@@ -296,7 +299,7 @@ def send_test(subscription: Subscription) -> Delivery:
         event = Event.objects.create(
             type=TEST, campaign_id=subscription.campaign_id, at=now, payload={"webhook": subscription.name}
         )
-        told = _("The worker did not come back from it.")
+        told = _("The process that sent it did not come back from it.")
         delivery = Delivery.objects.create(
             subscription=subscription, event=event, created_at=now, tried_at=now, attempts=1,
             state=DeliveryState.PARKED, error=told,

@@ -91,6 +91,20 @@ class SubscriptionAdmin(admin.ModelAdmin):
         if not change:
             self._show(request, saved)
 
+    def delete_model(self, request: HttpRequest, obj: Subscription) -> None:
+        actions.delete_subscription(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
+        for subscription in queryset:
+            actions.delete_subscription(subscription)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Tell what goes: the log goes along, though nobody deletes from it, and is counted, not listed."""
+        chosen = list(objs)
+        counts = {str(Subscription._meta.verbose_name_plural): len(chosen)}
+        counts[str(Delivery._meta.verbose_name_plural)] = Delivery.objects.filter(subscription__in=chosen).count()
+        return [str(subscription) for subscription in chosen], counts, set(), []
+
     def _show(self, request: HttpRequest, subscription: Subscription) -> None:
         told = gettext("The secret that deliveries are signed with, shown this once: {}")
         self.message_user(request, format_html(told, subscription.secret), messages.WARNING)

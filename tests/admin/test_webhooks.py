@@ -114,3 +114,13 @@ def test_the_log_is_for_reading_and_for_sending_again(browser: Browser, receiver
         "failed 3 times in a row"
         in browser.client.get(reverse("admin:webhooks_subscription_changelist")).content.decode()
     )
+
+
+def test_one_is_deleted_with_its_log(browser: Browser) -> None:
+    subscription = subscribe("https://crm.example.org/")
+    agents.set_status(factories.make_operator().pk, OperatorStatus.ON_BREAK)
+    actions.publish()
+    assert browser.client.post(change(subscription, "delete"), {"post": "yes"}).status_code == 302
+    assert not Subscription.objects.exists()
+    assert not Delivery.objects.exists()
+    assert Event.objects.count() == 1

@@ -245,3 +245,28 @@ def test_a_call_from_end_to_end_is_told() -> None:
         str(attempt["bridged_at"])
     ) == (timedelta(seconds=20))
     assert (member["member"], member["success"]) == (story.member.pk, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_subscription_deleted_meanwhile_holds_up_nobody() -> None:
+    """Publishing waits for who deletes one, and then passes it over."""
+    doomed = subscribe("https://doomed.example.org/", types=[EventType.OPERATOR_STATUS])
+    other = subscribe("https://other.example.org/", types=[EventType.OPERATOR_STATUS])
+    agents.set_status(factories.make_operator().pk, OperatorStatus.ON_BREAK)
+    counts: list[int] = []
+
+    def publish() -> None:
+        try:
+            counts.append(actions.publish())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=publish)
+    with transaction.atomic():
+        actions.delete_subscription(doomed)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "it waits"
+    thread.join(10)
+    assert counts == [1]
+    assert [delivery.subscription_id for delivery in Delivery.objects.all()] == [other.pk]
