@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from websockets.exceptions import InvalidStatus
 
 from agents import actions as agents
 from agents.models import Operator, OperatorStatus
@@ -224,6 +226,18 @@ def test_a_log_out_ends_what_its_session_opened(
     screen.until("snapshot")
     Session.objects.all().delete()
     assert screen.close_code() == consumers.NOT_LOGGED_IN
+
+
+@pytest.mark.parametrize("path", ["nowhere", "operator/1", "live/../admin"])
+def test_elsewhere_there_is_nothing(web: Web, opened: Opener, path: str) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        opened(path)
+    assert caught.value.response.status_code == 403
+
+
+def test_pages_are_served_beside_the_sockets(web: Web) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{web.port}/healthz") as answer:
+        assert answer.status == 200
 
 
 def test_two_operators_do_not_see_each_other(bob: Operator, opened: Opener) -> None:
