@@ -371,10 +371,17 @@ class CallRecord(models.Model):
     """On an operator's leg: how dialling the subscriber ended."""
     by_phone = models.BooleanField(default=False)
     """The phone itself ended it: it hung up, refused or cancelled."""
+    settled = models.BooleanField(default=False)
+    """The ledger has all that it tells; until then the leg's own event may still come."""
 
     class Meta:
         ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["received_at"], name="call_record_received")]
+        indexes: ClassVar = [
+            # those too old to be kept
+            models.Index(fields=["received_at"], name="call_record_received"),
+            # those whose event has not come
+            models.Index(fields=["received_at"], condition=Q(settled=False), name="call_record_unsettled"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.uuid}: {self.cause}"
