@@ -82,6 +82,7 @@ def _switch(node: Node, listeners: Listeners, calls: int, is_configured: bool, n
     limits = nodes.limits_of(node)
     tone, label, why = _state(node, listeners, calls, is_configured, now)
     blocked = node.blocked_until is not None and node.blocked_until > now
+    connected = node.connected and bool(listeners.hears)
     return {
         "id": node.pk,
         "name": node.name,
@@ -89,7 +90,7 @@ def _switch(node: Node, listeners: Listeners, calls: int, is_configured: bool, n
         "label": label,
         "why": why,
         "enabled": node.enabled,
-        "connected": node.connected and bool(listeners.hears),
+        "connected": connected,
         "blocked_until": live.ms(node.blocked_until) if blocked else None,
         "hears": listeners.hears,
         "stand_by": listeners.stand_by,
@@ -98,9 +99,9 @@ def _switch(node: Node, listeners: Listeners, calls: int, is_configured: bool, n
         "calls_limit": pace.calls_at_once(limits),
         "rate_limit": _rate_limit(node, limits),
         "pace": None if node.rate is None else round(node.rate, 1),
-        "sessions": node.sessions,
+        "sessions": node.sessions if connected else None,
         "sessions_allowed": node.sessions_allowed,
-        "sessions_per_second": node.sessions_per_second,
+        "sessions_per_second": node.sessions_per_second if connected else None,
         "rate_allowed": node.rate_allowed,
         "heard_at": live.ms(node.last_event_at),
         "version": node.version,
@@ -116,9 +117,9 @@ def _state(
     """Return the tone of a switch's state, its name, and why it is so or what to do."""
     if not is_configured:
         return "off", _("not configured"), _("FREESWITCH_URL does not name it. It gets no calls.")
-    if not listeners.hears:
+    if not listeners.hears and not listeners.stand_by:
         return "bad", _("no listener"), _("Nobody hears it, so it gets no calls: does manage.py listen run?")
-    if not node.connected:
+    if not node.connected or not listeners.hears:
         return "bad", _("not connected"), _("It does not answer, so it gets no calls. The listener is trying again.")
     if node.last_event_at is None or clock.real_age(node.last_event_at) > nodes.HEARD_WITHIN:
         return "bad", _("not heard"), _("Its listener is connected and says nothing, so it gets no calls.")

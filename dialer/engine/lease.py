@@ -84,7 +84,8 @@ class Lease:
         return False
 
     def give_up(self) -> None:
-        """Let another listener have the right."""
+        """Let another listener have the right, and stand by."""
+        self._stand_by(True)
         self._ask("SELECT pg_advisory_unlock(%s, %s)", HEARS, self.node_id)
 
     def check(self) -> None:

@@ -49,6 +49,8 @@ SILENT_AFTER = timedelta(minutes=5)
 """Real time after which one that cannot be reached at all is."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Real seconds before the next attempts to connect; the last one repeats."""
+TOLD_EVERY = 60
+"""Failures to connect after which the log tells of one again."""
 
 
 class Listener:
@@ -101,7 +103,10 @@ class Listener:
                 pause = PAUSES[min(failures, len(PAUSES) - 1)]
                 failures += 1
                 level = logging.ERROR if isinstance(error, AuthenticationFailed) else logging.WARNING
-                log.log(level, "Switch %s: %s; again in %s s.", self.switch.name, error, pause)
+                told = failures <= len(PAUSES) or failures % TOLD_EVERY == 0
+                log.log(
+                    level if told else logging.DEBUG, "Switch %s: %s; again in %s s.", self.switch.name, error, pause
+                )
                 self._lost()
                 self._mind_gone(error)
                 lease.give_up()  # another machine may reach the switch

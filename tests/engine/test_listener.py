@@ -137,7 +137,10 @@ def test_a_listener_whose_session_was_ended_steps_down(simulator: SimulatorThrea
     with Lease(Node.objects.get().pk, "second") as second:
         assert not second.take()
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'first'")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'first' AND datname = current_database()"
+            )
         eventually(second.take, 3)
         # It has noticed that it no longer hears the switch, and says so.
         eventually(lambda: Node.objects.filter(connected=False, listener="").exists(), 5)
@@ -182,6 +185,7 @@ def test_a_switch_that_one_listener_cannot_reach_is_tried_by_the_other(start: St
         wrong = SwitchNode("127.0.0.1", simulator.port, "wrong")
         start(Listener(wrong, "first"))
         eventually(lambda: Node.objects.exists())
+        eventually(lambda: who() == ("", ["first"]))
         start(Listener(here, "second"))
         eventually(lambda: Node.objects.filter(connected=True, listener="second").exists())
 

@@ -92,6 +92,18 @@ def test_a_switch_that_nobody_hears_says_so_whatever_was_noted_last() -> None:
     assert (shown["tone"], shown["label"], shown["hears"], shown["connected"]) == ("bad", "no listener", "", False)
 
 
+def test_a_switch_whose_listeners_try_in_vain_to_reach_it_is_not_connected(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = lease.listeners()
+    known[node.pk] = Listeners("", ["dialer-1:17", "dialer-2:17"])
+    monkeypatch.setattr(lease, "listeners", lambda: known)
+    shown = only(connected=False, sessions=9)
+    assert (shown["label"], shown["stand_by"], shown["sessions"]) == (
+        "not connected", ["dialer-1:17", "dialer-2:17"], None,
+    )  # fmt: skip
+
+
 def test_a_configured_switch_that_was_never_heard_is_shown_too() -> None:
     [shown] = switches.read()["switches"]
     assert (shown["id"], shown["name"], shown["label"], shown["setup"]) == (None, NAME, "no listener", "")
