@@ -285,9 +285,12 @@ def release(
     return bool(freed)
 
 
-def correct_talk(operator_id: int, seconds: int) -> None:
-    """Add to what an operator has talked what later evidence tells of a call of his; negative takes away."""
-    Operator.objects.filter(pk=operator_id).update(talk_seconds=F("talk_seconds") + seconds)
+def correct_talk(operator_id: int, seconds: int, *, calls: int = 0) -> None:
+    """Add to what an operator has talked what later evidence tells of a call of his; negative takes away.
+
+    ``calls`` is how many calls it makes more.
+    """
+    Operator.objects.filter(pk=operator_id).update(talk_seconds=F("talk_seconds") + seconds, calls=F("calls") + calls)
 
 
 def end_wrap_ups(now: datetime) -> int:

@@ -283,6 +283,7 @@ DIRECTORY_PASSWORD = text("DIRECTORY_PASSWORD")
 """With it the switch asks for its users at /freeswitch/directory; unset: nobody gets an answer."""
 CDR_PASSWORD = text("CDR_PASSWORD")
 """With it the switch posts its call records to /cdr; unset: none is taken."""
+CDRS_KEPT_DAYS = number("CDRS_KEPT_DAYS", 90, 1, 3650)
 
 # Celery
 
@@ -305,6 +306,7 @@ CELERY_BEAT_SCHEDULE = {
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
     "clients": {"task": "dialer.sockets.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
+    "forget-records": {"task": "dialer.engine.tasks.forget_records", "schedule": 3600.0, "options": {"expires": 3600}},
     "webhooks": {"task": "dialer.webhooks.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},
     "forget-events": {"task": "dialer.webhooks.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
 }

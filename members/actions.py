@@ -443,6 +443,13 @@ def let_go(
     return True
 
 
+def count_late_try(communication_id: int | None, attempt_id: int) -> None:
+    """Count a try of a number that became known only after its attempt had ended, unless he was reset since."""
+    Communication.objects.filter(pk=communication_id or 0, member__counts_after__lt=attempt_id).update(
+        tries=F("tries") + 1
+    )
+
+
 @transaction.atomic
 def apply_result(
     member_id: int,

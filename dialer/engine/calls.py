@@ -28,7 +28,7 @@ from campaigns.models import Campaign, ConnectOrder
 from dialer import clock, verbs
 from dialer.engine import dispatch, nodes, plans, policy, results
 from dialer.errors import Refused
-from dialer.models import Attempt, KillReason, Node, OperatorTry, Outcome, Repair, ResultState
+from dialer.models import Attempt, CallRecord, KillReason, Node, OperatorTry, Outcome, Repair, ResultState
 from dialer.switch import commands, events
 from members import actions as members
 from members.models import Communication, Member
@@ -52,6 +52,8 @@ REFUSALS = GATEWAY_REFUSALS | {
 """Errors without a channel by which the switch or a gateway, not a person's phone, refused the call."""
 LEFT_ALONE = timedelta(seconds=1)
 """How much later than the other a leg must end to have been left alone; two that end together differ by less."""
+CREATED = {"operator": "operator_ringing_at", "subscriber": "subscriber_created_at"}
+"""The instants at which the legs began."""
 
 
 Order: TypeAlias = str | commands.Originate
@@ -307,12 +309,12 @@ def _hung_up(event: events.LegHungUp, rows: Held) -> None:
         _correct(event, rows)
         return
     attempt = rows.attempt
-    if event.bridged_at:
-        _bridged(rows, event.bridged_at)
     if _role(event, rows) == "operator":
+        rows.set_once("operator_ringing_at", event.created_at or event.at)
         if event.answered_at:
             _operator_answered(rows, event.answered_at)
-        rows.set_once("operator_ringing_at", event.created_at or event.at)
+        if event.bridged_at:
+            _bridged(rows, event.bridged_at)
         if rows.subscriber_first and not attempt.bridged_at:
             _operator_gone(rows, event.cause, event.at)
             return
@@ -323,6 +325,8 @@ def _hung_up(event: events.LegHungUp, rows: Held) -> None:
     else:
         rows.set_once("subscriber_created_at", event.created_at or event.at)
         rows.set_once("subscriber_answered_at", event.answered_at)
+        if event.bridged_at:
+            _bridged(rows, event.bridged_at)
         rows.set_once("subscriber_cause", event.cause)
         rows.set_once("subscriber_ended_at", event.at)
         if rows.subscriber_first and attempt.operator_sending_at and not attempt.operator_ended_at:
@@ -361,18 +365,77 @@ def _bridged(rows: Stage, at: datetime) -> None:
 
 
 def _correct(event: events.LegHungUp, rows: Held) -> None:
-    """Let the late end of a leg correct what an ended attempt knows of it, with a row of repair; never its outcome."""
-    role = _role(event, rows)
-    attempt = rows.attempt
-    if getattr(attempt, f"{role}_cause"):
+    """Let the late end of a leg complete what an ended attempt knows, with a row of repair; never its outcome."""
+    role, attempt = _role(event, rows), rows.attempt
+    if _is_known(role, attempt):
         return  # doubled
+    dialled, bridged, talked = attempt.subscriber_created_at, attempt.bridged_at, round(attempt.talk_seconds)
     reckoned = getattr(attempt, f"{role}_ended_at")
     rows.set(**{f"{role}_cause": event.cause, f"{role}_ended_at": event.at})
-    if attempt.bridged_at and attempt.talk_ended_at == reckoned:
-        before = round(attempt.talk_seconds)
-        rows.set(talk_ended_at=event.at)
-        agents.correct_talk(attempt.operator_id, round(attempt.talk_seconds) - before)
-    repair(rows.attempt, "late_end", f"The end of the {role}'s leg ({event.cause}) came after the attempt had ended.")
+    rows.set_once(CREATED[role], event.created_at or event.at)
+    rows.set_once(f"{role}_answered_at", event.answered_at)
+    if event.by_phone:
+        rows.set_once("ended_by", role)
+    if event.bridged_at:
+        _bridged(rows, event.bridged_at)
+    if attempt.bridged_at:
+        if attempt.talk_ended_at in (None, reckoned):
+            rows.set(talk_ended_at=event.at)
+        more = round(attempt.talk_seconds) - talked
+        agents.correct_talk(attempt.operator_id, more, calls=0 if bridged else 1)
+    if attempt.subscriber_created_at and not dialled:
+        members.count_late_try(attempt.communication_id, attempt.pk)
+    told = f"The end of the {role}'s leg ({event.cause}) came after the attempt had ended."
+    if attempt.bridged_at and not bridged:
+        told += f" It had been a talk of {attempt.talk_seconds:.0f} s."
+    repair(attempt, "late_end", told)
+
+
+def _is_known(role: str, attempt: Attempt) -> bool:
+    """Tell whether the ledger has a leg and its end."""
+    return bool(getattr(attempt, f"{role}_cause") and getattr(attempt, CREATED[role]))
+
+
+def is_known(record: CallRecord, attempt: Attempt) -> bool:
+    """Tell whether the ledger has what a record tells; an operator who was given up has been let go, whatever it is."""
+    if record.uuid not in (attempt.operator_uuid, attempt.subscriber_uuid):
+        return True
+    return _is_known("operator" if record.uuid == attempt.operator_uuid else "subscriber", attempt)
+
+
+def apply_record(record: CallRecord) -> bool:
+    """Apply the end of a leg that its record tells, with a row of repair; ``False`` when the ledger has it already."""
+    with held(record.attempt_id) as rows:
+        assert rows is not None  # attempts are never deleted
+        return _apply_record(record, rows)
+
+
+def _is_closed_by_records(rows: Held) -> bool:
+    for record in CallRecord.objects.filter(attempt=rows.attempt).order_by("-role"):  # as ``records.settle``
+        _apply_record(record, rows)
+    return not rows.live
+
+
+def _apply_record(record: CallRecord, rows: Held) -> bool:
+    if is_known(record, rows.attempt):
+        return False
+    if rows.live:
+        repair(rows.attempt, "record", f"The record of the {record.role}'s leg told of its end ({record.cause}).")
+    _hung_up(
+        events.LegHungUp(
+            at=record.ended_at, core_uuid=record.core_uuid, leg=record.uuid, attempt_id=None, role=None,
+            cause=record.cause, created_at=record.created_at, progress_at=None, answered_at=record.answered_at,
+            bridged_at=record.bridged_at, originate_disposition=record.originate_disposition,
+            last_bridge_hangup_cause="", by_phone=record.by_phone,
+        ),
+        rows,
+    )  # fmt: skip
+    if record.uuid in (rows.attempt.operator_uuid, rows.attempt.subscriber_uuid):
+        # Until now they may have been reckoned from what the other leg's record told of the bridge.
+        rows.set(**{CREATED[record.role]: record.created_at})
+        if record.answered_at:
+            rows.set(**{f"{record.role}_answered_at": record.answered_at})
+    return True
 
 
 def repair(
@@ -697,12 +760,15 @@ def withdraw(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = N
 def lose(attempt_id: int, kind: str, *, at: datetime | None, level: int = logging.WARNING) -> bool:
     """End an attempt whose legs the switch no longer has, though no event told of their end; write a repair.
 
-    ``at`` is the last instant at which they may have lived: a talk is reckoned to have lasted until then.
+    What its records tell comes first. ``at`` is the last instant at which its legs may have lived: a talk of whose end
+    nothing tells is reckoned to have lasted until then.
     """
     with held(attempt_id) as rows:
         if rows is None or not rows.live:
             return False
         attempt = rows.attempt
+        if _is_closed_by_records(rows):
+            return True
         known = (
             attempt.sending_at,
             attempt.operator_answered_at,
@@ -719,7 +785,8 @@ def lose(attempt_id: int, kind: str, *, at: datetime | None, level: int = loggin
             rows.set_once("subscriber_ended_at", ended)
         detail = f"No event told of its end; it is reckoned to have ended at {ended:%Y-%m-%d %H:%M:%S} UTC."
         repair(attempt, kind, detail, level=level)
-        return end(rows, lost=True)
+        # What the subscriber's own leg told holds, whatever became of the operator's.
+        return end(rows, lost=attempt.subscriber_cause in ("", "SYSTEM_SHUTDOWN"))
 
 
 def not_sent(attempt_id: int, reason: str, *, refused: bool) -> bool:

@@ -1,7 +1,8 @@
 """Call records of the switch: they close what the events missed, and audit the ledger.
 
-A record comes once its leg is over, before the leg's own event or after it, twice, or days later out of a file. So it
-is kept, and used only when the event has had its time.
+A record comes once its leg is over: before the leg's own event (a switch without a queue of records writes them first)
+or after it, twice, or days later out of a file. So it is kept, and what it tells is used only when the event has had
+its time, or when the attempt would otherwise end without it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 from datetime import timedelta
 from enum import StrEnum
 
+from django import db
+from django.conf import settings
 from django.db.models import Q
 
 from dialer import clock
@@ -20,9 +23,10 @@ from dialer.switch.records import LegRecord
 log = logging.getLogger(__name__)
 
 EVENT_MAY_COME = timedelta(seconds=5)
-"""Real time after its record in which the end of a leg may still be told: some switches write the record first."""
+"""Real time after its record in which the end of a leg may still be told by its event."""
 BATCH = 200
-"""Attempts that one run closes at most."""
+"""Records that one run uses at most."""
+FORGOTTEN_AT_ONCE = 10_000
 
 
 class Taken(StrEnum):
@@ -39,7 +43,6 @@ def take(record: LegRecord) -> Taken:
     """Keep a call record. That of an attempt which has ended corrects at once what the ledger does not know of it."""
     attempt, role = _find(record)
     if attempt is None:
-        log.debug("A record of leg %s, which is none of ours.", record.leg)
         return Taken.FOREIGN
     kept, new = CallRecord.objects.get_or_create(
         uuid=record.leg,
@@ -58,7 +61,7 @@ def take(record: LegRecord) -> Taken:
         },
     )
     if new and attempt.ended_at is not None:
-        calls.apply(_event(kept))
+        _settle([kept])
     return Taken.NEW if new else Taken.KNOWN
 
 
@@ -70,44 +73,41 @@ def _find(record: LegRecord) -> tuple[Attempt | None, str]:
     return (tried.attempt, "operator") if tried is not None else (None, "")
 
 
-def _event(kept: CallRecord) -> calls.CallEvent:
-    return LegRecord(
-        leg=kept.uuid,
-        core_uuid=kept.core_uuid,
-        created_at=kept.created_at,
-        progress_at=None,
-        answered_at=kept.answered_at,
-        bridged_at=kept.bridged_at,
-        ended_at=kept.ended_at,
-        cause=kept.cause,
-        originate_disposition=kept.originate_disposition,
-        last_bridge_hangup_cause="",
-        by_phone=kept.by_phone,
-    ).as_event()
+def settle() -> int:
+    """Let the records whose event did not come tell of the ends of their legs; return how many told something new.
 
-
-def close_unheard() -> int:
-    """Close the legs of live attempts that have a record and whose end nothing told; return how many attempts.
-
-    The subscriber's comes first: what the operator's leg alone tells of him is less.
+    Records of one attempt are used together, the subscriber's first: what the operator's tells of him is less.
     """
-    now = clock.now()
     overdue = CallRecord.objects.filter(
-        attempt__ended_at__isnull=True, received_at__lt=now - EVENT_MAY_COME * clock.FACTOR
-    ).select_related("attempt")
-    closed: set[int] = set()
-    for kept in overdue.order_by("attempt", "-role")[: 2 * BATCH]:
-        if not _is_heard(kept):
+        settled=False, received_at__lt=clock.now() - EVENT_MAY_COME * clock.FACTOR
+    ).order_by("received_at")[:BATCH]
+    attempts = {record.attempt_id for record in overdue}
+    if not attempts:
+        return 0
+    waiting = CallRecord.objects.filter(settled=False, attempt__in=attempts)
+    return _settle(list(waiting.select_related("attempt").order_by("attempt", "-role")))
+
+
+def _settle(records: list[CallRecord]) -> int:
+    used = 0
+    for record in records:
+        if calls.is_known(record, record.attempt):
+            continue  # as nearly always: without a lock
+        try:
             # Its orders are for a leg left alone, which the listener hangs up in any case.
-            calls.apply(_event(kept))
-            calls.repair(kept.attempt, "record", f"The record of the {kept.role}'s leg told of its end ({kept.cause}).")
-            closed.add(kept.attempt_id)
-    return len(closed)
+            used += calls.apply_record(record)
+        except (db.OperationalError, db.InterfaceError):
+            raise
+        except Exception:
+            log.exception("A call record could not be used: %s", record)  # must not keep out those behind it
+    CallRecord.objects.filter(pk__in=[record.pk for record in records]).update(settled=True)
+    return used
 
 
-def _is_heard(kept: CallRecord) -> bool:
-    attempt = kept.attempt
-    if kept.uuid == attempt.subscriber_uuid:
-        return attempt.subscriber_ended_at is not None
-    # An operator who was given up has been let go, whatever his leg did.
-    return kept.uuid != attempt.operator_uuid or attempt.operator_ended_at is not None
+def forget_old() -> int:
+    """Delete the records that have been kept for ``CDRS_KEPT_DAYS``; return how many. In bounded statements."""
+    old = CallRecord.objects.filter(received_at__lt=clock.now() - timedelta(days=settings.CDRS_KEPT_DAYS))
+    forgotten = 0
+    while batch := list(old.order_by("received_at").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        forgotten += CallRecord.objects.filter(pk__in=batch).delete()[0]
+    return forgotten

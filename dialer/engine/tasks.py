@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from dialer.engine import abandonment, dispatch, placing, tidy
+from dialer.engine import abandonment, dispatch, placing, records, tidy
 from members import planning
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,14 @@ def dispatch_pass() -> None:
 
 @shared_task(name="dialer.engine.tasks.tidy", ignore_result=True)
 def tidy_up() -> None:
-    """Withdraw what was reserved and never sent, and time out the results that did not come."""
+    """Withdraw what was reserved and never sent, time out the results that did not come, use records of lost ends."""
     tidy.run()
+
+
+@shared_task(name="dialer.engine.tasks.forget_records", ignore_result=True)
+def forget_records() -> None:
+    """Delete the call records whose time is over."""
+    records.forget_old()
 
 
 @shared_task(name="dialer.engine.tasks.mind_abandonment", ignore_result=True)

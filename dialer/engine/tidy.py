@@ -1,4 +1,4 @@
-"""What time alone ends: reservations that were never sent, and results that never came."""
+"""What time alone ends: reservations never sent, results that never came, legs of which a record alone tells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 500
 
 
 def run() -> None:
-    """End what is overdue. Two indexed reads when there is nothing."""
+    """End what is overdue. Three indexed reads when there is nothing."""
     now = clock.now()
     ended = 0
     for attempt_id in list(
@@ -33,6 +33,6 @@ def run() -> None:
         ]
     ):
         ended += results.time_out(attempt_id)
-    ended += records.close_unheard()
+    ended += records.settle()
     if ended:
         verbs.wake()

@@ -4,82 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import time
-from datetime import datetime, timedelta
-from pathlib import Path
+import logging
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from django.core.management import CommandError, call_command
+from django import db
+from django.core.management import call_command
 from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.models import Operator, OperatorState
 from dialer import clock
-from dialer.engine import calls, invariants, records, tidy
-from dialer.models import Attempt, CallRecord, Outcome, Repair
-from dialer.switch.records import RecordError, read_record
+from dialer.engine import calls, invariants, records, tasks, tidy
+from dialer.models import Attempt, CallRecord, OperatorTry, Outcome, Repair
+from dialer.switch import events
+from dialer.switch.records import LegRecord, RecordError, read_record
+from members.models import Communication
 from tests.engine.story import Story
+from tests.engine.test_subscriber_first import Tale
+from tests.records.making import SAMPLE, of_talk, record, take, waited_long_enough
 
 pytestmark = pytest.mark.django_db
 
-SAMPLE = json.loads((Path(__file__).parent / "subscriber_leg.json").read_text("utf-8"))
-"""A record that a real switch wrote, shortened."""
 PASSWORD = "a password of sixteen"
-
-
-def stamp(at: datetime | None) -> str:
-    return str(round(at.timestamp() * 1_000_000)) if at else "0"
-
-
-def record(
-    leg: UUID,
-    *,
-    created: datetime,
-    ended: datetime,
-    cause: str = "NORMAL_CLEARING",
-    answered: datetime | None = None,
-    bridged: datetime | None = None,
-    **more: str,
-) -> dict[str, Any]:
-    """Return what the switch would write of a leg."""
-    instants = {"start": created, "end": ended, "answer": answered, "bridge": bridged}
-    return {
-        **SAMPLE,
-        "variables": {
-            **SAMPLE["variables"],
-            "uuid": str(leg),
-            "hangup_cause": cause,
-            **{f"{name}_uepoch": stamp(at) for name, at in instants.items()},
-            **more,
-        },
-    }
-
-
-def of_talk(story: Story, talk: float = 20) -> list[dict[str, Any]]:
-    """Return both records of a call that was bridged 5 s after it was sent."""
-    legs = ("operator", 0.1, 1.0), ("subscriber", 1.0, 5.0)
-    return [
-        record(
-            getattr(story.attempt, f"{role}_uuid"),
-            created=story.at(created),
-            answered=story.at(answered),
-            bridged=story.at(5),
-            ended=story.at(5 + talk),
-        )
-        for role, created, answered in legs
-    ]
-
-
-def take(raw: dict[str, Any]) -> records.Taken:
-    return records.take(read_record(json.dumps(raw).encode()))
-
-
-def waited_long_enough() -> None:
-    """Let all records be older than the time in which an event may still come."""
-    CallRecord.objects.update(received_at=clock.now() - records.EVENT_MAY_COME - timedelta(seconds=1))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -112,18 +63,39 @@ def test_every_encoding_of_the_switch_says_the_same(kind: str) -> None:
     ("body", "told"),
     [
         (b"{", "cannot be read"),
-        (b"[]", "no “variables”"),
+        (b'{"variables": []}', "no “variables”"),
         (b'{"variables": {}}', "no “uuid”"),
         (b'{"variables": {"uuid": "x"}}', "no “uuid”"),
         (b"a=b", "cannot be read"),
         (b"cdr=\xff", "cannot be read"),
         (b"\xff", "cannot be read"),
         (b"[" * 100_000, "cannot be read"),
+        (b"{" + b'"a":[' * 100_000, "cannot be read"),
+        (b'{"variables": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (json.dumps(SAMPLE).replace("1795418469205317", "253402300799000000").encode(), "days apart"),
+        (json.dumps(SAMPLE).replace("NORMAL_CLEARING", "A\\u0000").encode(), "no “hangup_cause”"),
     ],
 )
 def test_what_is_no_record_is_refused_with_the_reason(body: bytes, told: str) -> None:
     with pytest.raises(RecordError, match=told):
         read_record(body)
+
+
+hostile = st.recursive(
+    st.none() | st.integers() | st.text() | st.sampled_from(list(SAMPLE["variables"].values())),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(SAMPLE["variables"])), hostile), hostile)
+def test_whatever_values_are_posted_a_record_is_read_or_refused(values: dict[str, Any], core: Any) -> None:
+    body = json.dumps({"core-uuid": core, "variables": {**SAMPLE["variables"], **values}}).encode()
+    try:
+        read = read_record(body)
+    except RecordError:
+        return
+    assert isinstance(read, LegRecord)
+    assert f"{read.cause}{read.originate_disposition}".isascii()
 
 
 # --- closing ----------------------------------------------------------------------------------------------------
@@ -167,6 +139,128 @@ def test_a_record_that_comes_twice_counts_once() -> None:
     assert CallRecord.objects.count() == 1
 
 
+@pytest.mark.parametrize("legs", [("operator", "subscriber"), ("subscriber", "operator")])
+def test_an_attempt_that_the_switch_denies_is_decided_by_the_records_at_hand(legs: tuple[str, str]) -> None:
+    story = Story(min_duration=10)
+    by_role = dict(zip(("operator", "subscriber"), of_talk(story), strict=True))
+    for role in legs:
+        take(by_role[role])
+    assert calls.lose(story.attempt.pk, "absent", at=story.at(60))
+    attempt, operator, member = story.now()
+    assert (attempt.outcome, attempt.cause, attempt.counted) == (Outcome.SUCCESS, "NORMAL_CLEARING", True)
+    assert attempt.talk_seconds == pytest.approx(20)
+    assert (attempt.operator_ringing_at, attempt.operator_answered_at) == (story.at(0.1), story.at(1))
+    assert (attempt.subscriber_created_at, attempt.subscriber_answered_at) == (story.at(1), story.at(5))
+    assert (attempt.bridged_at, attempt.talk_ended_at) == (story.at(5), story.at(25))
+    assert (operator.calls, operator.talk_seconds, member.success) == (1, 20, True)
+    assert {repair.kind for repair in Repair.objects.all()} == {"record"}
+    assert invariants.find_violations() == []
+
+
+def test_the_record_of_one_leg_decides_although_the_other_one_is_lost() -> None:
+    story = Story()
+    story.operator_answers()
+    take(record(story.attempt.subscriber_uuid, created=story.at(1), ended=story.at(6), cause="USER_BUSY"))
+    calls.lose(story.attempt.pk, "absent", at=story.at(20))
+    attempt, operator, _ = story.now()
+    assert (attempt.cause, attempt.outcome, attempt.counted) == ("USER_BUSY", Outcome.RETRY, True)
+    assert operator.state == OperatorState.WAITING
+    assert invariants.find_violations() == []
+
+
+def test_a_record_that_came_while_the_attempt_lived_still_tells_after_its_end() -> None:
+    """Its operator's leg told of no subscriber, for he had hung up while the phone rang."""
+    story = Story()
+    story.operator_rings()
+    created, ended = story.at(1), story.at(6)
+    take(record(story.attempt.subscriber_uuid, created=created, ended=ended, cause="ORIGINATOR_CANCEL"))
+    story.hangs_up(
+        "operator", 6, "NORMAL_CLEARING", answered_at=story.at(1), originate_disposition="failure", by_phone=True
+    )
+    assert story.now()[0].subscriber_created_at is None
+    waited_long_enough()
+    tidy.run()
+    attempt, _, _ = story.now()
+    assert (attempt.subscriber_created_at, attempt.subscriber_ended_at) == (created, ended)
+    assert (attempt.subscriber_cause, attempt.outcome) == ("ORIGINATOR_CANCEL", Outcome.REFUNDED)
+    assert Communication.objects.get(member=story.member).tries == 1
+    assert invariants.find_violations() == []
+    repairs = Repair.objects.count()
+    tidy.run()
+    assert Repair.objects.count() == repairs
+
+
+def test_an_event_that_came_in_time_leaves_no_repair() -> None:
+    """Between the look at the ledger and its lock."""
+    story = Story()
+    for raw in of_talk(story):
+        take(raw)
+    kept = CallRecord.objects.select_related("attempt").first()
+    assert kept is not None
+    story.talk(20)
+    assert not calls.apply_record(kept)
+    assert not Repair.objects.exists()
+
+
+def test_a_record_that_cannot_be_used_holds_up_no_other(monkeypatch: Any, caplog: Any) -> None:
+    first, second = Story(min_duration=10), Story(min_duration=10)
+    for story in (first, second):
+        for raw in of_talk(story):
+            take(raw)
+    waited_long_enough()
+    apply = calls.apply_record
+
+    def fail(kept: CallRecord) -> bool:
+        if kept.attempt_id == first.attempt.pk:
+            raise ZeroDivisionError
+        return apply(kept)
+
+    monkeypatch.setattr(calls, "apply_record", fail)
+    tidy.run()
+    assert second.now()[0].outcome == Outcome.SUCCESS
+    assert "could not be used" in caplog.text
+    assert not CallRecord.objects.filter(settled=False).exists()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_subscriber_first_without_any_end_heard_is_closed_by_the_records(backwards: bool) -> None:
+    tale = Tale(min_duration=10)
+    tale.subscriber_answers()
+    legs = [
+        record(
+            getattr(tale.attempt, f"{role}_uuid"), created=tale.at(created), answered=tale.at(answered),
+            bridged=tale.at(8), ended=tale.at(28),
+        )
+        for role, created, answered in (("operator", 5.1, 8), ("subscriber", 0.1, 5))
+    ]  # fmt: skip
+    for raw in reversed(legs) if backwards else legs:
+        take(raw)
+    waited_long_enough()
+    tidy.run()
+    attempt, operator, _ = tale.now()
+    assert attempt.outcome == Outcome.SUCCESS
+    assert attempt.talk_seconds == pytest.approx(20)
+    assert operator.state == OperatorState.WRAP_UP
+    assert invariants.find_violations() == []
+
+
+def test_the_record_of_an_operator_who_did_not_answer_brings_the_next_one() -> None:
+    tale = Tale()
+    tale.subscriber_answers()
+    leg = tale.attempt.operator_uuid
+    tale.tell(events.LegCreated, "operator", 5.1)
+    raw = record(leg, created=tale.at(5.1), ended=tale.at(9), cause="NO_ANSWER")
+    take(raw)
+    waited_long_enough()
+    tidy.run()
+    given_up = OperatorTry.objects.get()
+    assert (given_up.uuid, given_up.cause) == (leg, "NO_ANSWER")
+    assert take(raw) == records.Taken.KNOWN
+    waited_long_enough()
+    tidy.run()
+    assert OperatorTry.objects.count() == 1
+
+
 def test_a_record_of_a_foreign_leg_is_ignored() -> None:
     assert take(SAMPLE) == records.Taken.FOREIGN
     assert not CallRecord.objects.exists()
@@ -186,6 +280,38 @@ def test_records_that_come_after_a_loss_correct_causes_and_talk_and_end_nothing_
     assert (attempt.operator_cause, attempt.subscriber_cause) == ("NORMAL_CLEARING", "NORMAL_CLEARING")
     assert attempt.talk_seconds == pytest.approx(20)
     assert operator.talk_seconds == 20
+    assert invariants.find_violations() == []
+
+
+@pytest.mark.parametrize("legs", [("operator", "subscriber"), ("subscriber", "operator")])
+def test_a_talk_of_which_nothing_was_heard_is_written_down_late(legs: tuple[str, str]) -> None:
+    """As when all was down: reconciliation ends it first, then the files are imported."""
+    story = Story(min_duration=10)
+    story.operator_rings()
+    calls.lose(story.attempt.pk, "absent", at=story.at(40))
+    lost, _, _ = story.now()
+    assert lost.outcome == Outcome.REFUNDED
+    by_role = dict(zip(("operator", "subscriber"), of_talk(story), strict=True))
+    for role in legs:
+        take(by_role[role])
+    attempt, operator, member = story.now()
+    assert (attempt.ended_at, attempt.outcome, attempt.counted) == (lost.ended_at, lost.outcome, lost.counted)
+    assert (attempt.subscriber_created_at, attempt.subscriber_answered_at) == (story.at(1), story.at(5))
+    assert (attempt.bridged_at, attempt.talk_ended_at) == (story.at(5), story.at(25))
+    assert (operator.calls, operator.talk_seconds) == (1, 20)
+    assert (Communication.objects.get(member=member).tries, member.success) == (1, False)
+    assert any("It had been a talk of 20 s" in repair.detail for repair in Repair.objects.filter(kind="late_end"))
+    assert invariants.find_violations() == []
+
+
+def test_an_answer_that_is_learned_late_does_not_make_an_attempt_abandoned() -> None:
+    tale = Tale()
+    calls.lose(tale.attempt.pk, "absent", at=tale.at(40))
+    outcome = tale.now()[0].outcome
+    leg = tale.attempt.subscriber_uuid
+    take(record(leg, created=tale.at(0.1), answered=tale.at(3), ended=tale.at(9)))
+    attempt, _, _ = tale.now()
+    assert (attempt.outcome, attempt.subscriber_answered_at) == (outcome, tale.at(3))
     assert invariants.find_violations() == []
 
 
@@ -227,6 +353,55 @@ def test_the_audit_finds_where_ledger_and_records_differ(changes: dict[str, Any]
     assert any(told in violation.text for violation in invariants.find_violations())
 
 
+def test_the_audit_looks_at_operators_who_were_given_up() -> None:
+    tale = Tale()
+    tale.subscriber_answers()
+    leg = tale.operator_fails(9, "NO_ANSWER")
+    tale.hangs_up("subscriber", 12, "NORMAL_CLEARING")
+    take(record(leg, created=tale.at(8), ended=tale.at(9), cause="NO_ANSWER"))
+    waited_long_enough()
+    tidy.run()
+    assert invariants.find_violations() == []
+    OperatorTry.objects.update(cause="USER_BUSY")
+    (violation,) = invariants.find_violations()
+    assert "ended with “USER_BUSY”; the switch wrote NO_ANSWER" in violation.text
+
+
+def test_a_talk_may_differ_by_two_seconds() -> None:
+    story = Story()
+    story.talk(20)
+    for raw in of_talk(story, talk=21.9):
+        take(raw)
+    assert invariants.find_violations() == []
+    CallRecord.objects.update(ended_at=story.at(5 + 22.1))
+    assert len(invariants.find_violations()) == 2
+
+
+def test_legs_without_a_record_are_counted_and_no_fault(capsys: Any) -> None:
+    story = Story()
+    story.talk(20)
+    assert invariants.count_unrecorded() == 0, "no switch writes records"
+    take(of_talk(story)[0])
+    assert invariants.find_violations() == []
+    call_command("check_invariants")
+    assert "1 legs have no call record (yet)." in capsys.readouterr().out
+    take(of_talk(story)[1])
+    assert invariants.count_unrecorded() == 0
+
+
+def test_records_are_forgotten_after_a_while(settings: Any) -> None:
+    settings.CDRS_KEPT_DAYS = 30
+    story = Story()
+    story.talk(20)
+    for raw in of_talk(story):
+        take(raw)
+    old, kept = CallRecord.objects.order_by("pk")
+    CallRecord.objects.filter(pk=old.pk).update(received_at=clock.now() - timedelta(days=30, seconds=1))
+    CallRecord.objects.filter(pk=kept.pk).update(received_at=clock.now() - timedelta(days=29))
+    tasks.forget_records()
+    assert CallRecord.objects.get() == kept
+
+
 # --- the door ---------------------------------------------------------------------------------------------------
 
 
@@ -263,60 +438,23 @@ def test_what_is_no_record_is_answered_400_so_that_the_switch_keeps_it(settings:
     assert post(b"x" * 2_000_000).status_code == 400
 
 
-# --- files ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("error", [db.OperationalError, db.InterfaceError, db.DataError])
+def test_a_database_that_does_not_answer_lets_the_switch_keep_the_record(
+    error: type[Exception], settings: Any, monkeypatch: Any
+) -> None:
+    def fail(_: Any) -> None:
+        raise error("gone")
+
+    settings.CDR_PASSWORD = PASSWORD
+    monkeypatch.setattr(records, "take", fail)
+    assert post(json.dumps(SAMPLE).encode()).status_code == 503
 
 
-def put(folder: Path, name: str, text: str, age: float = 60) -> None:
-    path = folder / f"{name}.cdr.json"
-    path.write_text(text, "utf-8")
-    os.utime(path, (time.time() - age, time.time() - age))
-
-
-def test_five_hundred_records_that_were_spooled_come_in_without_loss(tmp_path: Path, capsys: Any) -> None:
-    """Of a hundred calls, both legs' and both far ends', a quarter of ours twice, and some files that are broken."""
-    story = Story()
-    story.talk(20)
-    own = {"id", "operator_uuid", "subscriber_uuid", "job_uuid"}
-    sample = {name: value for name, value in vars(story.now()[0]).items() if name not in own and name[0] != "_"}
-    attempts = Attempt.objects.bulk_create(Attempt(**sample) for _ in range(100))
-    raws = []
-    for number, attempt in enumerate(attempts):
-        story.attempt = attempt
-        ours = of_talk(story)
-        raws += ours if number % 2 else [*ours, ours[0]]
-        raws += [record(uuid4(), created=clock.now(), ended=clock.now()) for _ in ours]
-    for number, raw in enumerate(raws):
-        put(tmp_path, f"{number}", json.dumps(raw))
-    for number in range(50):
-        put(tmp_path, f"again-{number}", json.dumps(raws[0]))
-    put(tmp_path, "broken", '{"variables": {"uuid"')
-    put(tmp_path, "young", json.dumps(raws[0]), age=-600)  # as if it were written for ten minutes more
-    with pytest.raises(CommandError, match="1 files are no call records"):
-        call_command("import_cdrs", tmp_path)
-    assert capsys.readouterr().out.strip() == "200 foreign, 100 known, 200 new, 1 refused, 1 too new"
-    assert CallRecord.objects.count() == 200
-    assert len(list((tmp_path / "imported").glob("*/*.json"))) == 500
-    assert "cannot be read" in (tmp_path / "refused" / "broken.cdr.json.reason").read_text("utf-8")
-    assert [path.name for path in tmp_path.glob("*.json")] == ["young.cdr.json"]
-
-
-def test_an_import_that_died_before_it_moved_the_file_does_no_harm(tmp_path: Path, monkeypatch: Any) -> None:
-    story = Story()
-    story.talk(20)
-    put(tmp_path, "one", json.dumps(of_talk(story)[0]))
-    with monkeypatch.context() as dying:
-        dying.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            call_command("import_cdrs", tmp_path)
-    assert CallRecord.objects.count() == 1
-    call_command("import_cdrs", tmp_path)
-    assert CallRecord.objects.count() == 1
-    assert not list(tmp_path.glob("*.json"))
-
-
-def test_a_folder_that_is_not_there_is_named() -> None:
-    with pytest.raises(CommandError, match="is no folder"):
-        call_command("import_cdrs", "/nowhere/at/all")
+def test_each_record_that_came_is_in_the_log(settings: Any, caplog: Any) -> None:
+    settings.CDR_PASSWORD = PASSWORD
+    with caplog.at_level(logging.INFO, "dialer.cdr"):
+        post(json.dumps(SAMPLE).encode())
+    assert "call record: foreign" in caplog.text
 
 
 def test_nothing_is_stuck_in_the_books_of_operators() -> None:

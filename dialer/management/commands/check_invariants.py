@@ -25,6 +25,8 @@ class Command(BaseCommand):
             for violation in violations:
                 self.stdout.write(f"{violation.invariant}. {violation.text}")
             self.stdout.write(told(violations))
+            if unrecorded := invariants.count_unrecorded():
+                self.stdout.write(f"{unrecorded} legs have no call record (yet).")
         if violations:
             sys.exit(1)
 
