@@ -14,7 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
-from dialer.admin_tools import ReadOnlyAdmin, badge, seconds_left
+from dialer.admin_tools import BoundedAdmin, ReadOnlyAdmin, badge, seconds_left
+from dialer.engine import nodes
 from dialer.models import Attempt, CallRecord, Node, OperatorTry, Outcome, Repair, ResultReport
 from members.models import Member
 
@@ -224,20 +225,41 @@ class AttemptAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Node)
-class NodeAdmin(ReadOnlyAdmin):
-    list_display = ("name", "health", "core_uuid", "connected_at", "last_event_at")
-    readonly_fields = ("health",)
-    fields = ("name", "health", "enabled", "core_uuid", "connected_at", "last_event_at")
+class NodeAdmin(BoundedAdmin):
+    """Switches are those of FREESWITCH_URL; what a person rules of them is their share and their limits."""
+
+    list_display = ("name", "health", "weight", "max_calls", "max_rate", "listener", "version", "last_event_at")
+    readonly_fields = (
+        "name", "health", "listener", "version", "core_uuid", "connected_at", "started_at", "last_event_at",
+    )  # fmt: skip
+    fieldsets = (
+        (None, {"fields": ("name", "health", "enabled", "weight", "max_calls", "max_rate")}),
+        (
+            _("As its listener knows it"),
+            {"fields": ("listener", "version", "core_uuid", "connected_at", "started_at", "last_event_at")},
+        ),
+    )
 
     class Media:
         css = CSS
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
+        nodes.configure(obj.pk, by=request.user, **{name: form.cleaned_data[name] for name in form.changed_data})
+
     @admin.display(description=_("health"))
     def health(self, node: Node) -> SafeString:
         if not node.enabled:
-            return badge(gettext("off"), "calm")
+            return badge(gettext("draining"), "calm")
         if not node.connected:
             return badge(gettext("not connected"), "bad")
+        if not node.ready:
+            return badge(gettext("paused"), "bad")
         if node.blocked_until and node.blocked_until > clock.now():
             return badge(gettext("no calls for %d s") % seconds_left(node.blocked_until), "bad")
         return badge(gettext("in service"), "good")

@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import Count, Q
+from django.utils.translation import gettext
 
 from agents.models import Operator, Registration
 from campaigns.actions import back_off
@@ -200,18 +202,27 @@ def block(node: Node, reason: str, now: datetime) -> None:
 
 def drain(node_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None) -> Node:
     """Give a switch no new calls; those it has go on. Raises ``Refused`` (UNKNOWN)."""
-    return _enable(node_id, False, by)
+    return configure(node_id, by=by, enabled=False)
 
 
 def resume(node_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None) -> Node:
     """Give a switch calls again, at once. Raises ``Refused`` (UNKNOWN)."""
-    return _enable(node_id, True, by)
+    return configure(node_id, by=by, enabled=True)
 
 
-def _enable(node_id: int, enabled: bool, by: AbstractBaseUser | AnonymousUser | None) -> Node:
-    if not Node.objects.filter(pk=node_id).update(enabled=enabled):
-        raise Refused("UNKNOWN", "There is no such switch.")
-    node = Node.objects.get(pk=node_id)
-    log.info("Switch %s %s.", node.name, "resumes" if enabled else "drains", extra={"by": getattr(by, "pk", None)})
+@transaction.atomic
+def configure(node_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None, **changes: Any) -> Node:
+    """Change what a person rules of a switch: ``enabled``, ``weight``, ``max_calls``, ``max_rate``.
+
+    It holds for the next call. Raises ``Refused`` (UNKNOWN), ``ValidationError`` by field.
+    """
+    node = Node.objects.select_for_update(no_key=True).filter(pk=node_id).first()
+    if node is None:
+        raise Refused("UNKNOWN", gettext("There is no such switch."))
+    for name, value in changes.items():
+        setattr(node, name, value)
+    node.full_clean()
+    node.save(update_fields=list(changes))
+    log.info("Switch %s: %s.", node.name, changes, extra={"by": getattr(by, "pk", None)})
     verbs.wake()
     return node
