@@ -453,6 +453,9 @@ def _alerts_of_switches(switches: list[Node], usable: set[int], now: datetime) -
         if node.blocked_until is not None and node.blocked_until > now:
             title = _("Switch %s refuses calls.")
             text = _("It is tried again within a minute. It said: %s") % node.blocked_reason
+        elif node.connected and not node.ready:
+            title = _("Switch %s is paused.")
+            text = _("It says itself that it takes no calls: it was paused, or shuts down.")
         else:
             title = _("Switch %s is disconnected.")
             text = _("No new call is placed there. Calls under way go on, and the listener is trying again.")

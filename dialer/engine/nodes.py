@@ -178,8 +178,10 @@ def slow_down(node: Node, sent: int, tried_at: datetime | None, now: datetime) -
 
 
 def took_calls(node_id: int, now: datetime) -> None:
-    """Note that a switch has begun legs in this last second: it is blocked no longer, and its pace quickens."""
-    Node.objects.filter(pk=node_id, block_step__gt=0).update(blocked_until=None, block_step=0, blocked_reason="")
+    """Note that a switch has begun legs in this last second: what blocked it is over, and its pace quickens."""
+    Node.objects.filter(pk=node_id, block_step__gt=0, blocked_until__lte=now).update(
+        blocked_until=None, block_step=0, blocked_reason=""
+    )
     node = Node.objects.filter(pk=node_id, rate__isnull=False, slowed_at__lte=now - SECOND * clock.FACTOR).first()
     if node is not None and node.rate is not None:
         # What was refused meanwhile has set another pace, which stands.
@@ -189,7 +191,7 @@ def took_calls(node_id: int, now: datetime) -> None:
 
 
 def block(node: Node, reason: str, now: datetime) -> None:
-    """Give a switch that refuses no calls for 1, 2, 4 … 60 s; a call that goes through unblocks it."""
+    """Give a switch that refuses no calls for 1, 2, 4 … 60 s; after one that went through it is 1 s again."""
     if node.blocked_until is not None and node.blocked_until > now:
         return
     Node.objects.filter(pk=node.pk, block_step=node.block_step).update(

@@ -19,7 +19,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from agents.models import Operator
-from campaigns.models import Campaign, CampaignState
+from campaigns.models import Campaign, CampaignState, ConnectOrder
+from dialer import clock
 from dialer.engine import invariants, lease, listener, tasks
 from dialer.engine.lease import Lease, LeaseLost
 from dialer.engine.listener import Listener
@@ -177,6 +178,25 @@ def test_a_listener_that_was_replaced_notes_nothing_more(simulator: SimulatorThr
     time.sleep(1.5)
     # It stood down and took its turn anew, as nobody else did.
     eventually(lambda: Node.objects.filter(listener="first", last_event_at__gt=heard).exists(), 5)
+
+
+@pytest.mark.parametrize("order", ConnectOrder.values)
+def test_events_that_two_listeners_apply_do_nothing_twice(
+    simulator: SimulatorThread, start: Start, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """What must never be: the lock does not hold, and nobody steps down."""
+    monkeypatch.setattr(Lease, "take", lambda lease: True)
+    monkeypatch.setattr(Lease, "check", lambda lease: None)
+    monkeypatch.setattr(Listener, "_note_heard", lambda self: Node.objects.update(last_event_at=clock.now()))
+    (switch,) = configured()
+    start(Listener(switch, "first"), Listener(switch, "second"))
+    eventually(lambda: Node.objects.filter(connected=True).exists())
+    calling(12, connect_order=order)
+    dial_until(completed)
+    assert Member.objects.filter(success=True, counted=1).count() == Attempt.objects.count() == 12
+    assert len(simulator.calls) == 24, "one leg each for twelve subscribers and operators"
+    assert sum(operator.calls for operator in Operator.objects.all()) == 12
+    assert not Repair.objects.exists()
 
 
 def test_a_switch_that_one_listener_cannot_reach_is_tried_by_the_other(start: Start, settings: Any) -> None:

@@ -232,6 +232,8 @@ def refuse(attempt: Attempt, reason: str = "DESTINATION_OUT_OF_ORDER") -> Node:
 def test_a_switch_that_refuses_everything_gets_none_for_longer_and_longer(time: time_machine.Traveller) -> None:
     node = heard()
     for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+        # Second legs of calls that it has, while it gets no others.
+        nodes.took_calls(node.pk, clock.now() - timedelta(seconds=3))
         for attempt in sent(node, 3, taken=0):
             node = refuse(attempt)
         assert node.blocked_until == clock.now() + timedelta(seconds=pause)

@@ -295,6 +295,11 @@ class TestAlerts:
         type(lost).objects.filter(pk=lost.pk).update(connected=True, last_event_at=clock.now())
         assert live.read()["alerts"] == []
 
+    def test_a_switch_that_is_paused(self, house: None) -> None:
+        make_node(name="10.0.0.9:8021", ready=False, last_event_at=clock.now())
+        [alert] = live.read()["alerts"]
+        assert alert["title"] == "Switch 10.0.0.9:8021 is paused."
+
     def test_a_listener_that_was_killed_is_noticed_by_its_silence(self, house: None) -> None:
         node = make_node(name="10.0.0.9:8021")
         type(node).objects.filter(pk=node.pk).update(connected=True, last_event_at=clock.now() - timedelta(seconds=30))
