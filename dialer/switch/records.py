@@ -16,6 +16,11 @@ from dialer.switch.events import read_instant, read_uuid
 
 LONGEST_LEG = timedelta(days=7)
 """No leg of ours lives longer; instants further apart are no instants."""
+READ_ONCE = frozenset(
+    ("variables", "uuid", "start_uepoch", "end_uepoch", "answer_uepoch", "bridge_uepoch", "hangup_cause")
+)
+"""What every record says once. With ``encode`` set to true the switch leaves alone what looks encoded, so that a value
+could say it too: a record that says one of these twice is refused."""
 
 
 class RecordError(ValueError):
@@ -44,9 +49,13 @@ def read_record(body: bytes) -> LegRecord:
     """Read a record as it is posted, or as it stands in a file. Raises ``RecordError``."""
     try:
         # Values that are not percent-encoded may hold anything that a phone sent: bytes that are no text are kept out.
-        record = json.loads(_as_json(body).decode("utf-8", "replace"), strict=False)
+        text = _as_json(body).decode("utf-8", "replace")
+        record = json.loads(text, strict=False, object_pairs_hook=_said_once)
     except ValueError as error:
-        raise RecordError(f"It cannot be read: {error}") from None
+        told = f"It cannot be read: {error}."
+        if _is_percent_encoded(body):
+            told += " Set “encode” to false in json_cdr.conf: values that hold quotes do not survive it."
+        raise RecordError(told) from None
     except RecursionError:
         raise RecordError("It cannot be read: it is nested too deeply.") from None
     if not isinstance(record, dict) or not isinstance(record.get("variables"), dict):
@@ -60,7 +69,18 @@ def _as_json(body: bytes) -> bytes:
     if body.startswith(b"{"):
         return body
     body = body.removeprefix(b"cdr=")  # which files do not have
-    return unquote_to_bytes(body) if body[:3].lower() == b"%7b" else base64.b64decode(body, validate=True)
+    return unquote_to_bytes(body) if _is_percent_encoded(body) else base64.b64decode(body, validate=True)
+
+
+def _is_percent_encoded(body: bytes) -> bool:
+    return body.strip().removeprefix(b"cdr=")[:3].lower() == b"%7b"
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs if name in READ_ONCE]
+    if len(names) != len(set(names)):
+        raise ValueError("it says something twice")
+    return dict(pairs)
 
 
 def _read(record: Mapping[str, Any]) -> LegRecord:

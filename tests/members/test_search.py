@@ -19,8 +19,8 @@ ROWS = 50_000
 
 FILL_MEMBERS = """
 INSERT INTO members_member (
-    campaign_id, name, caller_id, external_id, priority, time_zone, variables, created_at, state, due_at, callback, tried,
-    zones, counted, minus_in_row, extra_attempts, counts_after, end_cause, success, end_requested, hidden
+    campaign_id, name, caller_id, external_id, priority, time_zone, variables, created_at, state, due_at, callback,
+    tried, zones, counted, minus_in_row, extra_attempts, counts_after, end_cause, success, end_requested, hidden
 )
 SELECT %s, 'Name' || n || ' Family' || n %% 977, '', 'id-' || n, 0, '', '{}', now(), 'waiting', now(), false, false, '',
     0, 0, 0, 0, '', false, false, false

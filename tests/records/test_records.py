@@ -81,6 +81,21 @@ def test_what_is_no_record_is_refused_with_the_reason(body: bytes, told: str) ->
         read_record(body)
 
 
+@pytest.mark.parametrize("inside", [",%22hangup_cause%22:%22USER_BUSY", "%7D,%22variables%22:%7B%22uuid%22:%22x"])
+def test_a_value_cannot_say_what_the_record_says(inside: str) -> None:
+    """As the switch posts it with ``encode`` set to true: what looks percent-encoded is left as it is."""
+    text = json.dumps({**SAMPLE, "variables": {"note": f"x%22{inside}", **SAMPLE["variables"]}})
+    body = b"cdr=" + quote(text, safe="%").encode()
+    with pytest.raises(RecordError, match=r"twice\. Set “encode” to false"):
+        read_record(body)
+
+
+def test_quotes_that_the_switch_does_not_encode_twice_are_told_with_the_remedy() -> None:
+    text = json.dumps({**SAMPLE, "variables": {"note": "%22a%22", **SAMPLE["variables"]}})
+    with pytest.raises(RecordError, match="Set “encode” to false"):
+        read_record(quote(text, safe="%").encode())
+
+
 hostile = st.recursive(
     st.none() | st.integers() | st.text() | st.sampled_from(list(SAMPLE["variables"].values())),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
