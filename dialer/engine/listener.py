@@ -37,6 +37,8 @@ QUIET = 0.2
 """Real seconds to wait for an event before the reconciler gets its turn."""
 PHONES_EVERY = 10.0
 """Real seconds between two snapshots of the registrations: for operators added meanwhile, and events that were lost."""
+PHONES_LAG = 1.0
+"""Real seconds in which a phone that has left is gone from the switch's list as well (0.2 on an idle one)."""
 STATUS_EVERY = 2.0
 """Real seconds between two questions how full the switch is."""
 SEEN_EVERY = 1.0
@@ -63,6 +65,8 @@ class Listener:
         self.stopping = Flag()
         self.seen = 0.0
         self.phones_seen = 0.0
+        self.phones_due = 0.0
+        """When the next snapshot of the registrations is taken."""
         self.status_seen = 0.0
         self.legs = 0
         """Legs that the switch has begun since the last note."""
@@ -140,7 +144,7 @@ class Listener:
             if event is None:
                 # Only with every event applied may the switch's answers be held against the ledger.
                 reconciler.step()
-                if time.monotonic() - self.phones_seen >= PHONES_EVERY:
+                if time.monotonic() >= self.phones_due:
                     self._note_phones(line)
                 if time.monotonic() - self.status_seen >= STATUS_EVERY:
                     self._note_status(line)
@@ -165,8 +169,9 @@ class Listener:
             case events.Registered():
                 agents.set_registered(event.user, self.node.pk, True, event.at)
             case events.Unregistered():
-                # Another phone of his may still be registered.
-                agents.set_registered(event.user, self.node.pk, event.user in line.registrations(), event.at)
+                agents.set_registered(event.user, self.node.pk, False, event.at)
+                # Another phone of his may still be registered; the switch's list tells, once it is up to date.
+                self.phones_due = min(self.phones_seen + PHONES_EVERY, time.monotonic() + PHONES_LAG)
             case events.StatusWanted():
                 self._wish(event)
             case events.Heartbeat() | events.LegDestroyed():
@@ -233,6 +238,7 @@ class Listener:
 
     def _note_phones(self, line: Line) -> None:
         self.phones_seen = time.monotonic()
+        self.phones_due = self.phones_seen + PHONES_EVERY
         now = clock.now()  # before asking: an event that comes while the switch answers is the later news
         agents.set_registrations(line.registrations(), self.node.pk, now)
 

@@ -202,8 +202,8 @@ class Operator(_Person):
         self._controls._do(lambda: self._controls.switch.register(extension))
         return self
 
-    def unregister(self, *, expired: bool = False) -> Self:
-        """Let his phone say goodbye, or be silent until it has expired."""
+    def unregister(self, *, expired: bool = False, last: bool = True) -> Self:
+        """Let his phone say goodbye, or be silent until it has expired; with ``last`` he has no other one."""
         extension = self._key[1]
-        self._controls._do(lambda: self._controls.switch.unregister(extension, expired=expired))
+        self._controls._do(lambda: self._controls.switch.unregister(extension, expired=expired, last=last))
         return self

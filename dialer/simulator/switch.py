@@ -150,10 +150,11 @@ class Switch:
         self._timers.later(LIST_LAG, lambda: self._listed.add(extension))
         self.events.registration("register", extension)
 
-    def unregister(self, extension: str, *, expired: bool = False) -> None:
-        """Let a phone leave, or be silent until its registration has expired."""
-        self.router.registered.discard(extension)
-        self._timers.later(LIST_LAG, lambda: self._listed.discard(extension))
+    def unregister(self, extension: str, *, expired: bool = False, last: bool = True) -> None:
+        """Let a phone leave, or be silent until its registration has expired; with ``last`` he has no other one."""
+        if last:
+            self.router.registered.discard(extension)
+            self._timers.later(LIST_LAG, lambda: self._listed.discard(extension))
         self.events.registration("expire" if expired else "unregister", extension)
 
     def flap(self) -> None:

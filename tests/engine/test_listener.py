@@ -304,6 +304,23 @@ def test_a_phone_counts_as_registered_while_any_switch_has_it(two: list[Simulato
     eventually(registered)
 
 
+def test_a_phone_that_leaves_counts_as_gone_at_once_and_his_other_phone_is_found_again(
+    two: list[SimulatorThread], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch's own list tells a moment late that a phone has left."""
+    monkeypatch.setattr(listener, "PHONES_EVERY", 3600.0)
+    make_operator(make_campaign(), extension="1001")
+    start(Listener(configured()[0]))
+    eventually(lambda: heard() == 1)
+    two[0].operator("1001").unregister(last=False)
+    eventually(lambda: Operator.objects.filter(registered=False).exists())
+    eventually(lambda: Operator.objects.filter(registered=True).exists())
+    two[0].operator("1001").unregister()
+    eventually(lambda: Operator.objects.filter(registered=False).exists())
+    time.sleep(2 * listener.PHONES_LAG)
+    assert Operator.objects.filter(registered=False).exists()
+
+
 def fsctl(simulator: SimulatorThread, command: str) -> None:
     with SwitchNode("127.0.0.1", simulator.port, simulator.password).connect() as line:
         assert line._connection.api(f"fsctl {command}").startswith("+OK")
