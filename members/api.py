@@ -328,7 +328,7 @@ class Members(OfCampaign):
     def get(self, request: Any, campaign: str) -> Response:
         """A page at a time: `next` is the address of the next one. Every order reads an index."""
         asked = self.ask(MemberListQuery)
-        found = _filtered(shown().filter(campaign=self.campaign(campaign)), asked)
+        found = filtered(shown().filter(campaign=self.campaign(campaign)), asked)
         if ORDERS[asked["sort"]].column == "ended_at":
             found = found.filter(state=MemberState.ENDED)
         return self.listed(found, lambda rows: MemberView(rows, many=True).data, asked, ORDERS)
@@ -392,7 +392,7 @@ def _named(faults: rows.Faults) -> rows.Faults:
     return {BODY if path == "__all__" else path: told for path, told in faults.items()}
 
 
-def _filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Member]:
+def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Member]:
     """Return those that match a query."""
     for name in ("state", "end_cause", "external_id"):
         if name in asked:
@@ -424,7 +424,7 @@ class MembersCount(OfCampaign):
     def get(self, request: Any, campaign: str) -> Response:
         """Exactly, by the same filters as the list."""
         members = Member.objects.visible().filter(campaign=self.campaign(campaign))
-        return Response({"count": _filtered(members, self.ask(MembersQuery)).count()})
+        return Response({"count": filtered(members, self.ask(MembersQuery)).count()})
 
 
 @extend_schema(tags=["members"])
@@ -442,7 +442,7 @@ class MembersReset(OfCampaign):
         asked = self.read(ResetBody)
         chosen = asked.get("filter", {})
         ended = Member.objects.visible().filter(campaign=found, state=MemberState.ENDED)
-        members = _filtered(ended, {name: value for name, value in chosen.items() if name != "members"})
+        members = filtered(ended, {name: value for name, value in chosen.items() if name != "members"})
         if "members" in chosen:
             members = members.filter(pk__in=chosen["members"])
         include, dry_run = asked.get("include_successful", False), asked.get("dry_run", False)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from campaigns.models import Campaign
 from dialer import verbs
-from dialer.api.fields import QueryFlag, QueryId
+from dialer.api.fields import Query, QueryFlag, QueryId
 from dialer.api.paging import Order, PageQuery
 from dialer.api.views import Endpoint, one
 from dialer.models import Attempt, Outcome, ResultState
@@ -59,13 +59,16 @@ class AttemptView(serializers.ModelSerializer):
         return shown
 
 
-class AttemptsQuery(PageQuery):
+class AttemptsFilter(Query):
     member = QueryId(required=False)
     operator = QueryId(required=False)
     live = QueryFlag(required=False, allow_null=True, default=None)
     outcome = serializers.ChoiceField(Outcome.choices, required=False)
     cause = serializers.CharField(required=False, max_length=64, help_text="As USER_BUSY.")
     after = QueryId(required=False, help_text="Those with a greater id: what is new since you asked last.")
+
+
+class AttemptsQuery(AttemptsFilter, PageQuery):
     sort = serializers.ChoiceField(list(ORDERS), default="-id")
 
 
@@ -85,7 +88,8 @@ def visible_to(user: Any) -> QuerySet[Attempt]:
     return attempts if user.has_perm("dialer.view_attempt") else attempts.filter(operator__user=user.pk)
 
 
-def _filtered(attempts: QuerySet[Attempt], asked: Mapping[str, Any]) -> QuerySet[Attempt]:
+def filtered(attempts: QuerySet[Attempt], asked: Mapping[str, Any]) -> QuerySet[Attempt]:
+    """Return those that match a query."""
     for name in ("campaign", "member", "operator", "outcome", "cause"):
         if name in asked:
             attempts = attempts.filter(**{name: asked[name]})
@@ -108,7 +112,7 @@ class Attempts(Endpoint):
         operator sees his own.
         """
         asked = self.ask(AllAttemptsQuery)
-        found = _filtered(visible_to(request.user), asked)
+        found = filtered(visible_to(request.user), asked)
         return self.listed(found, lambda rows: AttemptView(rows, many=True).data, asked, ORDERS)
 
 
@@ -124,7 +128,7 @@ class CampaignAttempts(Endpoint):
         """The newest first."""
         asked = self.ask(AttemptsQuery)
         owner = one(Campaign.objects.all(), campaign)
-        found = _filtered(visible_to(request.user).filter(campaign=owner), asked)
+        found = filtered(visible_to(request.user).filter(campaign=owner), asked)
         return self.listed(found, lambda rows: AttemptView(rows, many=True).data, asked, ORDERS)
 
 
