@@ -169,6 +169,17 @@ def _offsets(zone: str) -> tuple[list[datetime], list[timedelta]]:
     return [], [known.utcoffset(None) or timedelta()]
 
 
+Clock = tuple[tuple[datetime | None, timedelta], ...]
+
+
+@lru_cache(maxsize=1024)
+def clock_of(zone: str) -> Clock:
+    """Return what tells the clock of a zone from others: its offset, and the changes of it since 2026 (naive UTC)."""
+    changes, offsets = _offsets(zone)
+    now = bisect_right(changes, datetime(2026, 1, 1))  # noqa: DTZ001
+    return ((None, offsets[now]), *zip(changes[now:], offsets[now + 1 :], strict=True))
+
+
 def _local(zone: str, instant: datetime) -> datetime:
     """Read the wall clock of a zone: naive."""
     naive = instant.astimezone(UTC).replace(tzinfo=None)

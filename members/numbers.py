@@ -1,10 +1,18 @@
-"""Telephone numbers as people type them, made plain. Pure."""
+"""Telephone numbers as people type them, made plain, and what a number tells of where it rings. Pure."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import NamedTuple
+
+import phonenumbers
+import pytz
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult, timezone
+from phonenumbers.tzdata import TIMEZONE_DATA
+
+from campaigns import hours
 
 MAX_TYPED = 64
 """Characters of a number as typed."""
@@ -24,22 +32,39 @@ class Clean(NamedTuple):
     """``dial`` without the ``+``: what tells one number from another."""
 
 
-def clean(text: str) -> Clean:
+def clean(text: str, region: str = "") -> Clean:
     """Return what a number as typed dials: spaces, dots, dashes and brackets are dropped.
 
-    Raises ``ValueError`` with a sentence that says what is wrong.
+    With a ``region`` (ISO code of a country) it is made international (E.164): a number with a leading ``+`` in the
+    country that it names, any other as somebody in ``region`` dials it. Codes with ``*`` or ``#`` stay as typed.
+    Raises ``ValueError`` with a sentence that says what is wrong, and what would be right.
     """
     typed = text.strip()
+    kept = typed if _PLAIN.fullmatch(typed) else _kept(typed, region)
+    if region and "*" not in kept and "#" not in kept:
+        kept = _international(kept, typed, region)
+    return Clean(kept, kept.removeprefix("+"))
+
+
+_PLAIN = re.compile(rf"\+?[0-9*#]{{1,{MAX_DIGITS}}}")
+
+
+def _kept(typed: str, region: str) -> str:
     if not typed:
         raise ValueError("A number is missing.")
     if len(typed) > MAX_TYPED:
         raise ValueError(f"“{typed[:20]}…” is too long for a number: at most {MAX_TYPED} characters.")
     kept = "".join(char for char in typed if not _is_dropped(char))
-    plus, digits = kept[:1] == "+", kept.removeprefix("+")
+    digits = kept.removeprefix("+")
     for char in digits:
         if char == "+":
             raise ValueError(f"“{typed}” has a “+” that is not at its beginning.")
         if char not in _DIALLED:
+            if region and _has_extension(typed, region):
+                raise ValueError(
+                    f"“{typed}” has an extension, which cannot be dialled: write the number without it, "
+                    "and the extension into the description."
+                )
             raise ValueError(
                 f"“{typed}” holds {_named(char)}: a number is made of the digits 0-9, *, # and a leading +; "
                 "spaces, dots, dashes and brackets are ignored."
@@ -48,7 +73,50 @@ def clean(text: str) -> Clean:
         raise ValueError(f"“{typed}” has no digits.")
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"“{typed}” has {len(digits)} digits: at most {MAX_DIGITS}.")
-    return Clean("+" + digits if plus else digits, digits)
+    return kept
+
+
+def _has_extension(typed: str, region: str) -> bool:
+    try:
+        return bool(phonenumbers.parse(typed, region).extension)
+    except NumberParseException:
+        return False
+
+
+_UNREADABLE = {
+    NumberParseException.INVALID_COUNTRY_CODE: "does not begin with the code of a country. Write + and the code first",
+    NumberParseException.NOT_A_NUMBER: "is not a telephone number. Write it as +380501234567",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "is too short: nothing follows the international prefix",
+    NumberParseException.TOO_SHORT_NSN: "is too short for a number of {country}. Write it in full, area code included",
+    NumberParseException.TOO_LONG: "is too long for a number of {country}. Write one number without an extension",
+}
+_IMPOSSIBLE = {
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "lacks its area code. Write it in full, area code included",
+    ValidationResult.TOO_SHORT: "is too short for a number of {country}. Write it in full, area code included",
+    ValidationResult.TOO_LONG: "is too long for a number of {country}. Write one number without an extension",
+    ValidationResult.INVALID_LENGTH: "has a length that no number of {country} has. Look whether a digit is missing",
+    ValidationResult.INVALID_COUNTRY_CODE: "does not begin with the code of a country. Write + and the code first",
+}
+
+
+def _international(kept: str, typed: str, region: str) -> str:
+    try:
+        number = phonenumbers.parse(kept, region)
+    except NumberParseException as error:
+        country = _country(region, int(_country_code(kept) or 0))
+        raise ValueError(f"“{typed}” {_UNREADABLE[error.error_type].format(country=country)}.") from None
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    if possible != ValidationResult.IS_POSSIBLE:
+        country = _country(region, number.country_code or 0)
+        raise ValueError(f"“{typed}” {_IMPOSSIBLE[possible].format(country=country)}.")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _country(region: str, code: int = 0) -> str:
+    """Return the name of a region, or of those that have a country code."""
+    codes = phonenumbers.region_codes_for_country_code(code) if code else (region,)
+    named = region if region in codes else codes[0]
+    return f"{pytz.country_names.get(named, named)} (+{code or phonenumbers.country_code_for_region(region)})"
 
 
 def digits_of(text: str) -> str:
@@ -63,3 +131,64 @@ def _is_dropped(char: str) -> bool:
 
 def _named(char: str) -> str:
     return f"“{char}”" if char.isprintable() else f"the character U+{ord(char):04X}"
+
+
+# --- zones ------------------------------------------------------------------------------------------------------
+
+
+def zones_of(dial: str) -> tuple[str, ...]:
+    """Return the time zones (IANA names) in which a number may ring; several where it does not tell.
+
+    Zones that keep the same time are one. Empty for a number without a leading ``+``, and for one that tells nothing:
+    a code that no country has, or in a country of several zones a number of none of its kinds.
+    """
+    code = _country_code(dial)
+    if not code:
+        return ()
+    of_country = _of_country(code)
+    return of_country if len(of_country) < 2 else _of_number(dial, code)
+
+
+def _country_code(dial: str) -> str:
+    """Return the country's digits of a number with a leading ``+``; none is the beginning of another."""
+    if dial[:1] == "+" and dial[1:].isdigit():
+        for length in (1, 2, 3):
+            if dial[1 : 1 + length] in _CODES:
+                return dial[1 : 1 + length]
+    return ""
+
+
+_CODES = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+
+
+@cache
+def _of_country(code: str) -> tuple[str, ...]:
+    return _distinct(
+        {zone for prefix, zones in TIMEZONE_DATA.items() if prefix.startswith(code) for zone in zones}, code
+    )
+
+
+def _of_number(dial: str, code: str) -> tuple[str, ...]:
+    national = dial[1 + len(code) :]
+    if not national:
+        return ()
+    zeros = len(national) - len(national.lstrip("0"))
+    number = PhoneNumber(
+        int(code), int(national), italian_leading_zero=zeros > 0 or None, number_of_leading_zeros=zeros
+    )
+    return _known(timezone.time_zones_for_number(number), code)
+
+
+@cache
+def _known(zones: tuple[str, ...], code: str) -> tuple[str, ...]:
+    return _distinct(set(zones), code)
+
+
+def _distinct(zones: set[str], code: str) -> tuple[str, ...]:
+    """Return one zone for each clock among these, by name; of equals that of the main region of the country code."""
+    main = pytz.country_timezones.get(phonenumbers.region_code_for_country_code(int(code)), [])
+    preferred = sorted(zones & pytz.all_timezones_set, key=lambda zone: (zone not in main, zone))
+    by_clock: dict[hours.Clock, str] = {}
+    for zone in preferred:
+        by_clock.setdefault(hours.clock_of(zone), zone)
+    return tuple(sorted(by_clock.values()))

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import string
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from members import numbers
+from members.models import Member
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,147 @@ def test_separators_anywhere_change_nothing(digits: str, data: st.DataObject) ->
 @pytest.mark.parametrize(("text", "digits"), [("050 12", "05012"), ("+380", "380"), ("Anna", ""), ("", ""), ("1a", "")])
 def test_the_beginning_of_a_number_is_told_from_a_name(text: str, digits: str) -> None:
     assert numbers.digits_of(text) == digits
+
+
+# --- with the region of a campaign --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "dial"),
+    [
+        ("050 123-45-67", "UA", "+380501234567"),
+        ("380501234567", "UA", "+380501234567"),
+        ("00380501234567", "UA", "+380501234567"),
+        ("+380501234567", "UA", "+380501234567"),
+        ("+1 (202) 555-0100", "UA", "+12025550100"),
+        ("(202) 555-0100", "US", "+12025550100"),
+        ("8 (916) 123-45-67", "RU", "+79161234567"),
+        ("06 1234 5678", "IT", "+390612345678"),
+        ("+390612345678", "UA", "+390612345678"),
+        ("020 7123 4567", "GB", "+442071234567"),
+        ("+800 1234 5678", "UA", "+80012345678"),
+    ],
+)
+def test_with_a_region_a_number_is_made_international(typed: str, region: str, dial: str) -> None:
+    assert numbers.clean(typed, region) == (dial, dial[1:])
+
+
+@pytest.mark.parametrize("code", ["*100#", "#31#0501234567", "*", "**"])
+def test_codes_stay_as_typed_with_a_region_too(code: str) -> None:
+    assert numbers.clean(code, "UA") == (code, code)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("0501234", "lacks its area code"),
+        ("112", "too short for a number of Ukraine (+380)"),
+        ("050123456789", "too long for a number of Ukraine (+380)"),
+        ("+99912345678", "does not begin with the code of a country. Write + and the code first"),
+        ("+0501234567", "does not begin with the code of a country"),
+        ("+4420712345678", "too long for a number of Britain (UK) (+44)"),
+        ("+" + "1" * 20, "too long for a number of United States (+1)"),
+        ("00", "nothing follows the international prefix"),
+        ("0", "is not a telephone number. Write it as +380501234567"),
+        ("050 123 45 67 ext. 12", "has an extension, which cannot be dialled"),
+        ("050 123 45 67 доб. 5", "write the number without it, and the extension into the description"),
+        ("050 123 45 67x5", "has an extension"),
+        ("mailbox", "“m”"),
+        ("", "missing"),
+    ],
+)
+def test_what_is_not_a_possible_number_of_a_region_is_refused_with_its_reason(typed: str, told: str) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        numbers.clean(typed, "UA")
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("typed", ["112", "050123456789", "0501234"])
+def test_without_a_region_nothing_of_it_is_asked(typed: str) -> None:
+    assert numbers.clean(typed) == (typed, typed)
+
+
+def plausible() -> st.SearchStrategy[tuple[str, str]]:
+    """Numbers around those that exist, and the region they are typed in."""
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    digits = st.text(alphabet=string.digits, max_size=15)
+    prefixes = ["", "+", "00", "0", "8", "1", "011"]
+    codes = ["", *map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE)]
+    typed = st.tuples(st.sampled_from(prefixes), st.sampled_from(codes), digits).map("".join)
+    examples = [
+        phonenumbers.format_number(found, style)
+        for region in regions
+        if (found := phonenumbers.example_number(region))
+        for style in (phonenumbers.PhoneNumberFormat.NATIONAL, phonenumbers.PhoneNumberFormat.E164)
+    ]
+    return st.tuples(typed | st.sampled_from(examples), st.sampled_from(["UA", "US", "RU", "IT", "GB", "BR", *regions]))
+
+
+@given(plausible())
+def test_a_number_is_taken_exactly_as_the_library_takes_it(case: tuple[str, str]) -> None:
+    typed, region = case
+    try:
+        parsed = phonenumbers.parse(typed, region)
+        possible = phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+        expected = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if possible else None
+    except phonenumbers.NumberParseException:
+        expected = None
+    try:
+        found = numbers.clean(typed, region).dial
+    except ValueError:
+        found = None
+    assert found == expected
+    if found:
+        assert numbers.clean(found, region).dial == found
+
+
+# --- the zones that a number tells --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dial", "zones"),
+    [
+        ("+380501234567", ("Europe/Kyiv",)),
+        ("+12025550100", ("America/New_York",)),
+        ("+14165550100", ("America/Toronto",)),
+        ("+447911123456", ("Europe/London",)),  # Jersey, Guernsey and the Isle of Man keep the same time
+        ("+34612345678", ("Atlantic/Canary", "Europe/Madrid")),
+        ("0501234567", ()),
+        ("380501234567", ()),
+        ("*100#", ()),
+        ("+*100#", ()),
+        ("+", ()),
+        ("+99912345678", ()),
+        ("+80012345678", ()),
+        ("+1", ()),
+        ("+1202555", ()),
+    ],
+)
+def test_the_zones_that_a_number_tells(dial: str, zones: tuple[str, ...]) -> None:
+    assert numbers.zones_of(dial) == zones
+
+
+def test_a_number_that_may_ring_anywhere_has_all_zones_of_its_country() -> None:
+    toll_free = numbers.zones_of("+18005550100")
+    assert {"America/New_York", "America/Los_Angeles", "Pacific/Honolulu"} <= set(toll_free)
+
+
+def test_the_zones_of_any_number_fit_into_their_column() -> None:
+    room = Member._meta.get_field("zones").max_length
+    assert room
+    widest = {code: "|".join(numbers._of_country(code)) for code in map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE)}
+    assert max(map(len, widest.values())) <= room
+
+
+@given(plausible())
+def test_zones_are_among_those_that_the_library_tells(case: tuple[str, str]) -> None:
+    try:
+        dial = numbers.clean(*case).dial
+    except ValueError:
+        return
+    told = phonenumbers.timezone.time_zones_for_number(phonenumbers.parse(dial))
+    found = numbers.zones_of(dial)
+    clocks = {numbers.hours.clock_of(zone) for zone in told if zone != "Etc/Unknown"}
+    if clocks:
+        assert {numbers.hours.clock_of(zone) for zone in found} == clocks
+    assert len(found) == len({numbers.hours.clock_of(zone) for zone in found})
