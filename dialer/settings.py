@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "campaigns",
     "agents",
     "members",
+    "members.uploads",
     "dialer",
     "dialer.sockets",
     "dialer.webhooks",
@@ -196,6 +197,14 @@ SPECTACULAR_SETTINGS = {
 EVENTS_KEPT_DAYS = number("EVENTS_KEPT_DAYS", 30, 1, 3650)
 WEBHOOKS_AT_ONCE = number("WEBHOOKS_AT_ONCE", 2, 1, 1000)
 """Subscriptions served at the same time: fewer than the threads of all default workers, which have other work too."""
+
+# Uploads of lists
+
+UPLOADS_DIR = Path(text("UPLOADS_DIR") or DATA_DIR / "uploads")
+"""Where files of lists are kept: the web writes them, the workers read them."""
+UPLOAD_LIMIT_MB = number("UPLOAD_LIMIT_MB", 512, 1, 102_400)
+"""How large a file may be."""
+UPLOADS_KEPT_DAYS = number("UPLOADS_KEPT_DAYS", 30, 1, 3650)
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -304,6 +313,7 @@ CELERY_BEAT_SCHEDULE = {
     "dispatch": {"task": "dialer.engine.tasks.dispatch", "schedule": 1.0, "options": {"expires": 1, "queue": "dial"}},
     "tidy": {"task": "dialer.engine.tasks.tidy", "schedule": 2.0, "options": {"expires": 2}},
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
+    "rezone": {"task": "dialer.engine.tasks.rezone", "schedule": 30.0, "options": {"expires": 30}},
     "clients": {"task": "dialer.sockets.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
     "forget-records": {"task": "dialer.engine.tasks.forget_records", "schedule": 3600.0, "options": {"expires": 3600}},

@@ -110,6 +110,10 @@ class Member(models.Model):
         help_text=_("The number that this subscriber sees; goes before the route's and the campaign's."),
     )  # fmt: skip
     external_id = models.CharField(_("external id"), max_length=100, null=True, blank=True)
+    upload = models.ForeignKey(
+        "uploads.Upload", models.SET_NULL, null=True, editable=False, related_name="members", db_index=False
+    )
+    """The file that he came with."""
     created_at = models.DateTimeField(_("added"), editable=False)
 
     state = models.CharField(
@@ -232,6 +236,17 @@ class Member(models.Model):
                 fields=["campaign", "ended_at", "id"],
                 condition=Q(state=MemberState.ENDED, hidden=False),
                 name="member_list_ended",
+            ),
+            # those of an upload, to take them out again
+            models.Index(fields=["upload", "id"], condition=Q(upload__isnull=False), name="member_upload"),
+            # whoever points to a number that is deleted: the foreign keys ask for each one
+            models.Index(
+                fields=["next_communication"], condition=Q(next_communication__isnull=False), name="member_next_number"
+            ),
+            models.Index(
+                fields=["requested_communication"],
+                condition=Q(requested_communication__isnull=False),
+                name="member_requested_number",
             ),
             # search
             models.Index(fields=["external_id"], condition=Q(external_id__isnull=False), name="member_external_id"),
