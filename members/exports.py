@@ -29,7 +29,7 @@ class Exported:
     """A subscriber with what is known of his calls, as far as it was asked for."""
 
     member: Member
-    numbers: Sequence[Communication]
+    numbers: Sequence[str] = ()
     last: Attempt | None = None
     attempts: int = 0
     talk_seconds: float = 0.0
@@ -43,7 +43,7 @@ COLUMNS: dict[str, Column[Exported]] = {
     "member": Column(_("Subscriber's id"), lambda row: row.member.pk),
     "external_id": Column(_("External id"), lambda row: row.member.external_id),
     "name": Column(_("Name"), lambda row: row.member.name),
-    "numbers": Column(_("Numbers"), lambda row: "; ".join(number.number for number in row.numbers), plain=True),
+    "numbers": Column(_("Numbers"), lambda row: "; ".join(row.numbers), plain=True),
     "priority": Column(_("Priority"), lambda row: row.member.priority),
     "timezone": Column(_("Time zone"), lambda row: row.member.time_zone),
     "expire": Column(_("Expire"), lambda row: row.member.expire_at),
@@ -85,7 +85,7 @@ def column(name: str) -> Column[Exported] | None:
         place = int(found[1]) - 1
         title = gettext("Number %d") % (place + 1)
         return Column(
-            title, lambda row: row.numbers[place].number if place < len(row.numbers) else None, plain=True
+            title, lambda row: row.numbers[place] if place < len(row.numbers) else None, plain=True
         )  # fmt: skip
     if found := VARIABLE_COLUMN.fullmatch(name):
         variable = found[1]
@@ -103,19 +103,31 @@ def members(
     ``zone``.
     """
     chosen = exports.choose(columns or DEFAULTS, column, ", ".join([*COLUMNS, "number_1 …", "var:NAME"]))
+    with_numbers = any(name.startswith("number") for name in chosen)
     with_last = any(name.startswith("last_") for name in chosen)
     with_sums = bool({"attempts", "talk_seconds"} & set(chosen))
 
     def load(ids: Sequence[int]) -> Iterable[Exported]:
+        numbers = _numbers(ids) if with_numbers else {}
         last = _last(ids) if with_last else {}
         sums = _sums(ids) if with_sums else {}
-        for member in Member.objects.filter(pk__in=ids).order_by("pk").prefetch_related("communications"):
+        for member in Member.objects.filter(pk__in=ids).order_by("pk"):
             made, talk = sums.get(member.pk, (0, 0.0))
-            yield Exported(member, list(member.communications.all()), last.get(member.pk), made, talk)
+            yield Exported(member, numbers.get(member.pk, ()), last.get(member.pk), made, talk)
 
     return exports.answer(
         campaign, found, load, chosen, what=gettext("subscribers"), file_format=file_format, zone=zone
     )  # fmt: skip
+
+
+def _numbers(ids: Sequence[int]) -> dict[int, list[str]]:
+    """Return the numbers of each, as they were entered."""
+    found: dict[int, list[str]] = {}
+    # Prefetched ones would point back to their subscribers: rings, which are freed late.
+    those = Communication.objects.filter(member__in=ids).order_by("pk")
+    for member, number in those.values_list("member", "number"):
+        found.setdefault(member, []).append(number)
+    return found
 
 
 def _last(ids: Sequence[int]) -> dict[int, Attempt]:

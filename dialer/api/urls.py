@@ -6,7 +6,7 @@ from django.urls import path, re_path
 
 from agents import api as agents
 from campaigns import api as campaigns
-from dialer.api import attempts, docs, errors, live, sessions
+from dialer.api import attempts, docs, errors, exports, live, sessions
 from dialer.webhooks import api as webhooks
 from members import api as members
 
@@ -47,9 +47,11 @@ urlpatterns = [
     path(f"{CAMPAIGN}tiers", campaigns.Tiers.as_view(), name="api-tiers"),
     path(f"{CAMPAIGN}statistics", campaigns.Statistics.as_view(), name="api-statistics"),
     path(f"{CAMPAIGN}attempts", attempts.CampaignAttempts.as_view(), name="api-campaign-attempts"),
+    path(f"{CAMPAIGN}attempts/export", exports.AttemptsExport.as_view(), name="api-attempts-export"),
     path(f"{CAMPAIGN}members", members.Members.as_view(), name="api-members"),
     path(f"{CAMPAIGN}members/count", members.MembersCount.as_view(), name="api-members-count"),
     path(f"{CAMPAIGN}members/reset", members.MembersReset.as_view(), name="api-members-reset"),
+    path(f"{CAMPAIGN}members/export", exports.MembersExport.as_view(), name="api-members-export"),
     path(MEMBER, members.OneMember.as_view(), name="api-member"),
     path(f"{MEMBER}/status", members.MemberStatus.as_view(), name="api-member-status"),
     path(f"{MEMBER}/end", members.MemberEnd.as_view(), name="api-member-end"),
