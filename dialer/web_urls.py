@@ -6,6 +6,7 @@ from django.urls import path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
+from members import views as lists
 
 urlpatterns = [
     path("", views.live, name="live"),
@@ -16,6 +17,9 @@ urlpatterns = [
     path("switches/<int:node_id>/resume", views.resume, name="switch-resume"),
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
+    path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
+    path("do-not-call/", lists.do_not_call, name="do-not-call"),
+    path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),
     path(
         "login/",
         LoginView.as_view(next_page="live", redirect_authenticated_user=True, authentication_form=GuardedForm),
