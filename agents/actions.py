@@ -263,7 +263,8 @@ def release(
     ``state`` is Wrap up (with ``wrap_up_until``) or Waiting. A status stored during the call holds after the wrap-up,
     or now when there is none; then he is Waiting only if that status is one to get calls in, and one on demand whose
     call was bridged is Idle until he says ready. A forced break gives way to an absence that he chose himself.
-    Only a bridged call counts as his, and moves him to the end of the longest idle.
+    Only a bridged call counts as his. It moves him to the end of the longest idle, and so does one that he did not take
+    (it has a ``ready_at``): the phones that take none must not be rung in turn for ever, before one that would.
     """
     held = Operator.objects.filter(pk=operator_id, current_attempt=attempt_id, state__in=BUSY_STATES)
     values: dict[str, Any] = {
@@ -273,6 +274,8 @@ def release(
     }
     if bridged:
         values |= {"calls": F("calls") + 1, "talk_seconds": F("talk_seconds") + round(talk_seconds), "idle_since": at}
+    elif ready_at:
+        values["idle_since"] = ready_at
     if state == OperatorState.WRAP_UP:
         freed = held.update(
             state=OperatorState.WRAP_UP, state_since=at, wrap_up_until=wrap_up_until, current_attempt=None, **values

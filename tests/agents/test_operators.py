@@ -218,6 +218,7 @@ def test_delays_and_counts_are_kept(alice: Operator) -> None:
     assert release(alice, attempt, ready_at=later, no_answer_count=2)
 
     assert (now_of(alice).state, alice.ready_at, alice.no_answer_count) == (S.WAITING, later, 2)
+    assert alice.idle_since == later, "who takes no calls is not the longest idle again at once"
     assert not Operator.objects.free(clock.now()).exists()
     assert Operator.objects.free(later).get() == alice
 

@@ -10,7 +10,7 @@ import pytest
 
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, CampaignState, ConnectOrder
-from dialer import verbs
+from dialer import clock, verbs
 from dialer.engine import invariants, tasks
 from dialer.models import Attempt, Node, Repair
 from dialer.simulator.thread import SimulatorThread
@@ -268,3 +268,16 @@ def test_subscriber_first_a_listener_that_was_away_rings_for_whoever_answered_me
     house.until(completed, 40)
     attempt = Attempt.objects.get()
     assert attempt.bridged_at or attempt.outcome == "abandoned"
+
+
+def test_phones_that_take_no_calls_do_not_keep_the_longest_idle_from_one_that_would(house: SimulatedHouse) -> None:
+    campaign = a_campaign()
+    for extension in ("1001", "1002", "1003"):
+        make_operator(campaign, extension=extension, reject_delay=1)
+        house.simulator.operator(extension).rejects(after=0.6)
+    willing = make_operator(campaign, extension="1004")
+    Operator.objects.filter(pk=willing.pk).update(idle_since=clock.now())
+    make_member(campaign, ["+380500000000"])
+    house.until(completed)
+    assert Attempt.objects.get(bridged_at__isnull=False).operator == willing
+    assert Attempt.objects.count() == 4
