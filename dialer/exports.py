@@ -37,6 +37,7 @@ from dialer.models import Attempt
 from members import tables
 
 R = TypeVar("R")
+T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
 PAGE = 5000
@@ -71,8 +72,14 @@ class Column(Generic[R]):
     title: str | Promise
     """For people."""
     read: Callable[[R], Value]
-    plain: bool = False
-    """It is text without letters, so that no formula that does anything can be in it: telephone numbers."""
+
+
+TELEPHONES = re.compile(r"[+-]?[0-9*# .()\[\]-]+(; *[+-]?[0-9*# .()\[\]-]+)*")
+
+
+def safe(cell: T) -> T | str:
+    """Return a cell so that no spreadsheet takes it for a formula; telephone numbers keep their plus."""
+    return tables.escape(cell) if isinstance(cell, str) and not TELEPHONES.fullmatch(cell) else cell
 
 
 class FileAnswer(StreamingHttpResponse):
@@ -163,12 +170,12 @@ def _rows(
 
 def _writer(column: Column[R], zone: str) -> Callable[[R], str | int | float | bool]:
     """Return what reads a cell of a column, in the form that it has in a file."""
-    read, plain, there = column.read, column.plain, pytz.timezone(zone)
+    read, there = column.read, pytz.timezone(zone)
 
     def write(row: R) -> str | int | float | bool:
         value = read(row)
         if isinstance(value, str):
-            return value if plain else tables.escape(value)
+            return safe(value)
         if value is None:
             return ""
         if isinstance(value, int | float):  # a truth is one, too
@@ -253,7 +260,7 @@ ATTEMPT_COLUMNS: dict[str, Column[Attempt]] = {
     "member": Column(_("Subscriber's id"), lambda attempt: attempt.member_id),
     "external_id": Column(_("External id"), lambda attempt: attempt.member.external_id),
     "name": Column(_("Name"), lambda attempt: attempt.member.name),
-    "number": Column(_("Number"), lambda attempt: attempt.digits, plain=True),
+    "number": Column(_("Number"), lambda attempt: attempt.digits),
     "operator": Column(_("Operator"), lambda attempt: attempt.operator.name),
     "extension": Column(_("Operator's extension"), lambda attempt: attempt.operator.extension),
     "gateway": Column(_("Gateway"), lambda attempt: attempt.gateway.name),

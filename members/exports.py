@@ -43,11 +43,11 @@ COLUMNS: dict[str, Column[Exported]] = {
     "member": Column(_("Subscriber's id"), lambda row: row.member.pk),
     "external_id": Column(_("External id"), lambda row: row.member.external_id),
     "name": Column(_("Name"), lambda row: row.member.name),
-    "numbers": Column(_("Numbers"), lambda row: "; ".join(row.numbers), plain=True),
+    "numbers": Column(_("Numbers"), lambda row: "; ".join(row.numbers)),
     "priority": Column(_("Priority"), lambda row: row.member.priority),
     "timezone": Column(_("Time zone"), lambda row: row.member.time_zone),
     "expire": Column(_("Expire"), lambda row: row.member.expire_at),
-    "caller_id": Column(_("Caller id"), lambda row: row.member.caller_id, plain=True),
+    "caller_id": Column(_("Caller id"), lambda row: row.member.caller_id),
     "variables": Column(_("Variables"), lambda row: row.member.variables),
     "created": Column(_("Added"), lambda row: row.member.created_at),
     "state": Column(_("State"), lambda row: row.member.state),
@@ -61,7 +61,7 @@ COLUMNS: dict[str, Column[Exported]] = {
     "talk_seconds": Column(_("Talk in all, seconds"), lambda row: row.talk_seconds),
     "last_attempt": Column(_("Last attempt"), _of_last(lambda last: last.pk)),
     "last_at": Column(_("Last attempt at"), _of_last(lambda last: last.reserved_at)),
-    "last_dialled": Column(_("Last dialled number"), _of_last(lambda last: last.digits), plain=True),
+    "last_dialled": Column(_("Last dialled number"), _of_last(lambda last: last.digits)),
     "last_operator": Column(_("Last operator"), _of_last(lambda last: last.operator.name)),
     "last_cause": Column(_("Last cause"), _of_last(lambda last: last.cause)),
     "last_outcome": Column(_("Last outcome"), _of_last(lambda last: last.outcome)),
@@ -85,7 +85,7 @@ def column(name: str) -> Column[Exported] | None:
         place = int(found[1]) - 1
         title = gettext("Number %d") % (place + 1)
         return Column(
-            title, lambda row: row.numbers[place] if place < len(row.numbers) else None, plain=True
+            title, lambda row: row.numbers[place] if place < len(row.numbers) else None
         )  # fmt: skip
     if found := VARIABLE_COLUMN.fullmatch(name):
         variable = found[1]
