@@ -134,7 +134,8 @@ def create_campaign(**fields: Any) -> Campaign:
 def update_campaign(campaign_id: int, **changes: Any) -> Campaign:
     """Change settings of a campaign, in any state; live attempts keep those they were decided by.
 
-    A lowered maximum ends the subscribers over it. Raises ``ValidationError`` by field.
+    A lowered maximum ends the subscribers over it; how zones are taken from numbers reaches those who are there in the
+    background. Raises ``ValidationError`` by field.
     """
     campaign = _lock(campaign_id)
     maximum = campaign.max_retries
@@ -144,6 +145,8 @@ def update_campaign(campaign_id: int, **changes: Any) -> Campaign:
     campaign.save(update_fields=list(changes))
     if campaign.max_retries < maximum:
         members.end_over_maximum(campaign_id)
+    if campaign.zone_from_number != campaign.zoned_by:
+        verbs.rezone_soon()
     verbs.wake()
     return campaign
 

@@ -189,6 +189,7 @@ class CampaignAdmin(KeptWhileUsed):
                 "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result", "wrap_up_time",
                 "wrap_up_until_result", "originate_timeout", "caller_id", "strategy",
             )}),
+            (_("Numbers"), {"fields": ("default_region", "zone_from_number")}),
             (_("Connection"), {"fields": (
                 "connect_order", "waiting_sound", "answer_window", "abandon_message", "abandonment_cap", "record",
             )}),

@@ -186,7 +186,7 @@ class CampaignBody(ModelBody):
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
             "wrap_up_time", "originate_timeout", "variables", "connect_order", "answer_window", "waiting_sound",
             "abandon_message", "abandonment_cap", "record", "strategy", "caller_id", "error_stops_number_only",
-            "minus_limit", "wrap_up_until_result",
+            "minus_limit", "wrap_up_until_result", "default_region", "zone_from_number",
         ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import phonenumbers
 import pytz
 from django import forms
 from django.core.exceptions import ValidationError
@@ -62,6 +63,15 @@ def check_time_zone(name: str) -> None:
     if name not in pytz.all_timezones_set:
         raise ValidationError(_("“%(name)s” is not a time zone. Use an IANA name, for example Europe/Kyiv."),
                               code="time_zone", params={"name": name})  # fmt: skip
+
+
+def check_region(code: str) -> None:
+    """Refuse a code that is not of a country (or region) with telephone numbers of its own."""
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError(
+            _("“%(code)s” is not the code of a country. Use two capital letters (ISO 3166), for example UA."),
+            code="region", params={"code": code},
+        )  # fmt: skip
 
 
 def check_pattern(pattern: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import phonenumbers
 import pytz
 from django import forms
 from django.core.exceptions import ValidationError
@@ -12,6 +13,7 @@ from django.forms.models import BaseInlineFormSet, inlineformset_factory
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns import hours
 from campaigns.models import Calendar, CalendarRange, Campaign, Holiday
@@ -34,14 +36,24 @@ class CalendarForm(forms.ModelForm):
         widgets = {"time_zone": ZoneInput(attrs={"size": 30})}  # noqa: RUF012
 
 
+class RegionSelect(forms.Select):
+    """Countries by their names."""
+
+    def __init__(self) -> None:
+        regions = sorted((pytz.country_names.get(code, code), code) for code in phonenumbers.SUPPORTED_REGIONS)
+        named = [(code, f"{name} ({code}, +{phonenumbers.country_code_for_region(code)})") for name, code in regions]
+        super().__init__(choices=[("", gettext_lazy("none: numbers stay as typed")), *named])
+
+
 class CampaignForm(forms.ModelForm):
     class Meta:
         model = Campaign
+        widgets = {"default_region": RegionSelect}  # noqa: RUF012
         fields = (
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
             "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
             "error_stops_number_only", "minus_limit", "wrap_up_until_result", "connect_order", "answer_window",
-            "waiting_sound", "abandon_message", "abandonment_cap", "record",
+            "waiting_sound", "abandon_message", "abandonment_cap", "record", "default_region", "zone_from_number",
         )  # fmt: skip
 
 

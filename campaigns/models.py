@@ -19,6 +19,7 @@ from campaigns.fields import (
     VariablesField,
     check_call_timeout,
     check_pattern,
+    check_region,
     check_sound_file,
     check_time_zone,
     clock_text,
@@ -203,6 +204,14 @@ class WaitingSound(models.TextChoices):
     SILENCE = "silence", _("Silence")
 
 
+class ZoneFromNumber(models.TextChoices):
+    """What the number of a subscriber without a time zone of his own says of it."""
+
+    OFF = "off", _("Off: the calendar's time zone")
+    INTERSECTION = "intersection", _("All zones that it may be in must be open")
+    CALENDAR = "calendar", _("Its zone when it tells one, else the calendar's")
+
+
 class CampaignState(models.TextChoices):
     """The life of a campaign; ``CAMPAIGN_EDGES`` says which change may follow which."""
 
@@ -308,6 +317,24 @@ class Campaign(models.Model):
     caller_id = models.CharField(
         _("caller id"), max_length=32, blank=True, validators=[RegexValidator(r"\A\+?[0-9*#]*\Z", _("Digits only."))]
     )
+    default_region = models.CharField(
+        _("default region"), max_length=2, blank=True, default="", validators=[check_region],
+        help_text=_(
+            "The country, as UA, whose numbers are written without “+” and code: numbers are made international "
+            "(+380501234567), and what cannot be a number is refused. Empty: they stay as typed. "
+            "A change holds for new numbers alone."
+        ),
+    )  # fmt: skip
+    zone_from_number = models.CharField(
+        _("time zone from the number"), max_length=12, choices=ZoneFromNumber.choices, default=ZoneFromNumber.OFF,
+        help_text=_(
+            "For subscribers without a time zone of their own, by their first number that begins with “+”. One that "
+            "may be in several zones: all of them must be open, or the calendar's zone counts. "
+            "A change reaches those who are there already within minutes."
+        ),
+    )  # fmt: skip
+    zoned_by = models.CharField(max_length=12, default=ZoneFromNumber.OFF, editable=False)
+    """The value of ``zone_from_number`` by which all subscribers have their zones."""
     error_stops_number_only = models.BooleanField(
         _("an error cause stops only the number"), default=False,
         help_text=_("Off: an error cause ends the subscriber at once."),
@@ -341,6 +368,9 @@ class Campaign(models.Model):
             models.CheckConstraint(condition=Q(originate_timeout__range=(1, 600)), name="campaign_originate_timeout"),
             models.CheckConstraint(condition=Q(answer_window__range=(2, 60)), name="campaign_answer_window"),
             models.CheckConstraint(condition=Q(connect_order__in=ConnectOrder.values), name="campaign_order_known"),
+            models.CheckConstraint(
+                condition=Q(zone_from_number__in=ZoneFromNumber.values), name="campaign_zoning_known"
+            ),
             models.CheckConstraint(condition=Q(abandonment_cap__range=(0, 100)), name="campaign_abandonment_cap"),
             models.CheckConstraint(condition=Q(state__in=CampaignState.values), name="campaign_state_known"),
             models.CheckConstraint(

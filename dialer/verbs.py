@@ -131,6 +131,11 @@ def replan_soon(campaign_id: int | None = None) -> None:
     send("dialer.engine.tasks.replan", campaign_id)
 
 
+def rezone_soon() -> None:
+    """Have the subscribers of campaigns that take zones from numbers in another way now zoned anew, after commit."""
+    send("dialer.engine.tasks.rezone")
+
+
 def report_result(
     campaign_id: int, member_id: int, body: dict[str, Any], *, by: AbstractBaseUser | None = None
 ) -> dict[str, Any]:

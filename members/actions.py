@@ -60,6 +60,12 @@ _WAS_FIRST: Final = ("23505", "40P01")
 # --- adding -----------------------------------------------------------------------------------------------------
 
 
+def rules_of(campaign: Campaign, zone: str | None = None) -> rows.Rules:
+    """Return how the rows of a campaign are read. ``zone``: for dates without an offset, instead of the calendar's."""
+    zone = campaign.calendar.time_zone if zone is None else zone
+    return rows.Rules(zone=zone, region=campaign.default_region, allowed=allowed_variables())
+
+
 def add_members(
     campaign: Campaign,
     raws: Sequence[object],
@@ -75,14 +81,14 @@ def add_members(
     of statements for up to ``planning.BATCH`` rows. Holds the campaign for share from the first insert on.
     """
     now = now or clock.now()
-    found, faults = rows.read_all(raws, zone=campaign.calendar.time_zone, allowed=allowed_variables())
+    found, faults = rows.read_all(raws, rules_of(campaign))
     _find_taken(campaign.pk, found, faults)
     if faults:
         raise RowsRefused(faults, len(raws))
     for last_try in (False, True):
         try:
             with transaction.atomic():
-                must_run = _lock_to_add(campaign.pk, auto_run=auto_run)
+                must_run = lock_to_add(campaign.pk, auto_run=auto_run)
                 ids = [pk for batch in planning.batches(found) for pk in _insert(campaign.pk, batch, now)]
                 if must_run:
                     campaigns.run(campaign.pk, by)
@@ -102,7 +108,7 @@ def add_members(
 
 def check_members(campaign: Campaign, raws: Sequence[object]) -> dict[int, rows.Faults]:
     """Return what ``add_members`` would refuse: the faults of each row by its place. Writes nothing."""
-    found, faults = rows.read_all(raws, zone=campaign.calendar.time_zone, allowed=allowed_variables())
+    found, faults = rows.read_all(raws, rules_of(campaign))
     _find_taken(campaign.pk, found, faults)
     return dict(faults)
 
@@ -146,11 +152,11 @@ def take_members(
     neither stops a number nor lets anybody be called again, and a call under way keeps what it was decided by.
     Raises what RUN raises; nothing is taken then. A constant number of statements.
     """
-    found, faults = rows.read_all(raws, zone="", allowed=allowed_variables())
+    found, faults = rows.read_all(raws, rules_of(campaign, zone=""))
     for last_try in (False, False, True):
         try:
             with transaction.atomic():
-                must_run = _lock_to_add(campaign.pk, auto_run=auto_run)
+                must_run = lock_to_add(campaign.pk, auto_run=auto_run)
                 taken = _take(campaign.pk, raws, found, faults, on_duplicate)
                 changed = any(row.became in ("added", "updated") for row in taken)
                 answer = campaigns.RunAnswer.UNCHANGED if auto_run and changed else None
@@ -256,10 +262,10 @@ class _Owners:
 
 _UPDATE = """
 UPDATE members_member AS m
-SET name = row.name, priority = row.priority, time_zone = row.time_zone, zones = row.zones, expire_at = row.expire_at,
+SET name = row.name, priority = row.priority, time_zone = row.time_zone, expire_at = row.expire_at,
     variables = row.variables::jsonb, external_id = row.external_id
-FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
-    AS row(id, name, priority, time_zone, zones, expire_at, variables, external_id)
+FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
+    AS row(id, name, priority, time_zone, expire_at, variables, external_id)
 WHERE m.id = row.id
 """
 
@@ -270,7 +276,7 @@ FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS row(id, priority, descriptio
 
 
 def _update(known: Mapping[int, tuple[Row, frozenset[str]]]) -> None:
-    """Give subscribers what rows say of them, numbers included; those fields alone that a row gives. 9 statements."""
+    """Give subscribers what rows say of them, numbers included; those fields alone that a row gives. 11 statements."""
     if len(locks.no_key(Member, known)) < len(known):
         raise Refused("DELETED", gettext("One of them was deleted a moment ago: send the request again."))
     members = list(Member.objects.filter(pk__in=known).order_by("pk"))
@@ -278,9 +284,7 @@ def _update(known: Mapping[int, tuple[Row, frozenset[str]]]) -> None:
         row, given = known[member.pk]
         for name in given:
             setattr(member, name, getattr(row, name))
-        if "time_zone" in given:
-            member.zones = row.time_zone
-    columns = ("pk", "name", "priority", "time_zone", "zones", "expire_at", "variables", "external_id")
+    columns = ("pk", "name", "priority", "time_zone", "expire_at", "variables", "external_id")
     values: list[list[Any]] = [[getattr(member, name) for member in members] for name in columns]
     values[columns.index("variables")] = [json.dumps(dict(member.variables)) for member in members]
     _execute(_UPDATE, values)
@@ -303,6 +307,7 @@ def _update(known: Mapping[int, tuple[Row, frozenset[str]]]) -> None:
     if added:
         numbers_added = Communication.objects.bulk_create(added)
         planning.resolve_routes(communication_ids=[number.pk for number in numbers_added])
+    planning.zone(known)
     planning.plan(known)
 
 
@@ -328,7 +333,7 @@ def _find_taken(campaign_id: int, found: Sequence[Row], faults: dict[int, rows.F
             )
 
 
-def _lock_to_add(campaign_id: int, *, auto_run: bool) -> bool:
+def lock_to_add(campaign_id: int, *, auto_run: bool = False) -> bool:
     """Lock a campaign against completion; return whether RUN must follow.
 
     RUN locks more than uploads do, and two that meet on the way from the one lock to the other would stand still; so
@@ -342,14 +347,15 @@ def _lock_to_add(campaign_id: int, *, auto_run: bool) -> bool:
 
 
 def _insert(campaign_id: int, found: Sequence[Row], now: datetime) -> list[int]:
-    """Insert rows that were checked, with their numbers, routes and plans; return the ids. Five statements."""
+    """Insert rows that were checked, with their numbers, routes and plans; return the ids. Six statements."""
+    zoned_by = Campaign.objects.values_list("zone_from_number", flat=True).get(pk=campaign_id)
     members = Member.objects.bulk_create(
         Member(
             campaign_id=campaign_id,
             name=row.name,
             priority=row.priority,
             time_zone=row.time_zone,
-            zones=row.time_zone,
+            zones=row.zones(zoned_by),
             expire_at=row.expire_at,
             variables=dict(row.variables),
             caller_id=row.caller_id,
@@ -488,7 +494,8 @@ def apply_result(
     if new_number is not None:
         priority = min((his.aggregate(highest=Max("priority"))["highest"] or 0) + 1, rows.LARGEST)
         try:
-            reactivate_id = _add_communication(member, {"number": new_number, "priority": priority}).pk
+            raw = {"number": new_number, "priority": priority}
+            reactivate_id = _add_communication(member, raw, rules_of(member.campaign)).pk
         except NumberTaken as error:
             raise Refused("NUMBER_TAKEN", " ".join(error.messages)) from None
     elif reactivate_id is not None:
@@ -660,18 +667,17 @@ def update_member(member: Member, changes: Mapping[str, Any], *, zone: str | Non
     it is a fault. A live attempt keeps what it was decided by. Raises ``RowsRefused`` with every fault by field.
     """
     locks.share(Campaign, [member.campaign_id])  # another zone may let him be called
-    zone = member.campaign.calendar.time_zone if zone is None else zone
-    values, faults = rows.read_changes(changes, zone=zone, allowed=allowed_variables())
+    values, faults = rows.read_changes(changes, rules_of(member.campaign, zone))
     external_id = values.get("external_id")
     others = Member.objects.filter(campaign=member.campaign_id, external_id=external_id).exclude(pk=member.pk)
     if external_id and others.exists():
         faults["external_id"] = [gettext("“%s” belongs to another subscriber of this campaign.") % external_id]
     if faults:
         raise RowsRefused({0: faults}, 1)
-    if "time_zone" in values:
-        values["zones"] = values["time_zone"]
     if values:
         Member.objects.filter(pk=member.pk).update(**values)
+        if "time_zone" in values:
+            planning.zone([member.pk])
         verbs.wake()
         _log("members.changed", member, by, fields=sorted(changes))
     member.refresh_from_db()
@@ -807,6 +813,28 @@ def delete_members(members: QuerySet[Member], *, by: Person = None) -> DeleteCou
     return DeleteCount(deleted, hidden)
 
 
+_TAKE_OUT = """
+WITH numbers AS (DELETE FROM members_communication WHERE member_id = ANY(%(ids)s))
+DELETE FROM members_member WHERE id = ANY(%(ids)s)
+"""
+
+
+def take_out_uncalled(member_ids: Collection[int]) -> int:
+    """Delete those of some subscribers who never had an attempt; return how many. Three statements.
+
+    Must run in a transaction.
+    """
+    # The strongest lock: no claim may insert an attempt on one who is being deleted; whoever has one is seen after it.
+    chosen = Member.objects.filter(pk__in=member_ids)
+    locked = list(chosen.select_for_update().order_by("pk").values_list("pk", flat=True))
+    called = set(Attempt.objects.filter(member__in=locked).order_by().values_list("member_id", flat=True))
+    gone = [pk for pk in locked if pk not in called]
+    if gone:
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE_OUT, {"ids": gone})
+    return len(gone)
+
+
 def anonymise(members: QuerySet[Member], *, by: Person = None) -> int:
     """Take out of subscribers, their numbers and their attempts whatever tells who they are; return how many.
 
@@ -903,7 +931,8 @@ def add_number(
 ) -> Communication:
     """Give a subscriber one number more. Raises ``RowsRefused`` with every fault by field; a number may be taken."""
     _lock(member)
-    added = _add_communication(member, {"number": number, "priority": priority, "description": description})
+    rules = rules_of(member.campaign)
+    added = _add_communication(member, {"number": number, "priority": priority, "description": description}, rules)
     planning.plan([member.pk])
     verbs.wake()
     _log("members.number_added", member, by, number=added.pk)
@@ -914,10 +943,13 @@ def add_number(
 def update_number(number: Communication, *, priority: int, description: str, by: Person = None) -> Communication:
     """Change the priority and the description of a number. Raises ``RowsRefused`` with every fault by field."""
     _lock(number.member)
-    read, faults = rows.read_number({"number": number.number, "priority": priority, "description": description})
+    # Without the region: the number stays as it is, which the campaign may not have had when it was entered.
+    raw = {"number": number.dial, "priority": priority, "description": description}
+    read, faults = rows.read_number(raw, rows.Rules())
     if faults or read is None:
         raise RowsRefused({0: faults}, 1)
     Communication.objects.filter(pk=number.pk).update(priority=read.priority, description=read.description)
+    planning.zone([number.member_id])
     planning.plan([number.member_id])
     number.refresh_from_db()
     return number
@@ -967,6 +999,7 @@ def delete_number(number: Communication, *, by: Person = None) -> None:
         state=MemberState.WAITING, next_communication=None, next_gateway=None
     )
     Communication.objects.filter(pk=number.pk).delete()
+    planning.zone([number.member_id])
     _end_without_numbers(number.member_id)
     _log("members.number_deleted", number.member, by)
 
@@ -989,9 +1022,12 @@ class NumberTaken(RowsRefused):
     """A number that another subscriber of the campaign has."""
 
 
-def _add_communication(member: Member, raw: Mapping[str, Any]) -> Communication:
-    """Insert a number of a locked subscriber, with its route. Raises ``RowsRefused``, ``NumberTaken`` among them."""
-    read, faults = rows.read_number(raw)
+def _add_communication(member: Member, raw: Mapping[str, Any], rules: rows.Rules) -> Communication:
+    """Insert a number of a locked subscriber, with its route, and zone him anew.
+
+    Raises ``RowsRefused``, ``NumberTaken`` among them.
+    """
+    read, faults = rows.read_number(raw, rules)
     if read is None or faults:
         raise RowsRefused({0: faults}, 1)
     try:
@@ -1007,6 +1043,7 @@ def _add_communication(member: Member, raw: Mapping[str, Any]) -> Communication:
         told = gettext("%s belongs to another subscriber of this campaign.") % read.number
         raise NumberTaken({0: {"number": [told]}}, 1) from None
     planning.resolve_routes(communication_ids=[added.pk])
+    planning.zone([member.pk])
     return added
 
 
@@ -1028,7 +1065,7 @@ def add_do_not_call(
     subscriber's leg does not exist yet is withdrawn. Raises ``ValidationError`` by field.
     """
     try:
-        cleaned = numbers.clean(digits)
+        cleaned = numbers.clean(digits, campaign.default_region if campaign else "")
     except ValueError as error:
         raise ValidationError({"digits": str(error)}) from None
     now = clock.now()

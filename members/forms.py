@@ -49,7 +49,7 @@ class MemberForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        _, faults = rows.read_changes(self.row(cleaned), zone="UTC", allowed=allowed_variables())
+        _, faults = rows.read_changes(self.row(cleaned), rows.Rules("UTC", allowed=allowed_variables()))
         tell(self, {path: told for path, told in faults.items() if OWN_FIELDS.get(path) not in self.errors})
         self._refuse_taken_id(cleaned)
         return cleaned
@@ -74,8 +74,9 @@ class NumberForm(forms.ModelForm):
         model = Communication
         fields = ("number", "priority", "description")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, region: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.region = region
         if self.instance.pk:
             # What was dialled stays written: another number is another row.
             self.fields["number"].disabled = True
@@ -86,7 +87,9 @@ class NumberForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if "number" in cleaned:
-            number, faults = rows.read_number(self.row(cleaned))
+            if self.instance.pk:
+                cleaned["number"] = self.instance.dial
+            number, faults = rows.read_number(self.row(cleaned), rows.Rules(region=self.region))
             tell(self, faults)
             self.digits = number.digits if number else ""
         return cleaned
@@ -99,6 +102,10 @@ class NumberForm(forms.ModelForm):
 
 class NumberFormSet(BaseInlineFormSet):
     """The numbers of a subscriber: at least one, none twice, none of another subscriber of his campaign."""
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        region = self.instance.campaign.default_region if self.instance.campaign_id else ""
+        return {**super().get_form_kwargs(index), "region": region}
 
     def clean(self) -> None:
         super().clean()
@@ -139,12 +146,6 @@ class DoNotCallForm(forms.ModelForm):
         model = DoNotCall
         fields = ("digits", "campaign", "expire_at", "reason")
 
-    def clean_digits(self) -> str:
-        try:
-            return numbers.clean(self.cleaned_data["digits"]).digits
-        except ValueError as error:
-            raise ValidationError(str(error), code="number") from None
-
     def clean_expire_at(self) -> datetime | None:
         until: datetime | None = self.cleaned_data["expire_at"]
         if until and until <= clock.now():
@@ -153,9 +154,15 @@ class DoNotCallForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        listed = DoNotCall.objects.filter(digits=cleaned.get("digits"), campaign=cleaned.get("campaign"))
-        if self.instance.pk is None and listed.exists():
-            self.add_error("digits", gettext("This number is on the list already."))
+        campaign: Campaign | None = cleaned.get("campaign")
+        if "digits" in cleaned:
+            try:
+                digits = numbers.clean(cleaned["digits"], campaign.default_region if campaign else "").digits
+            except ValueError as error:
+                self.add_error("digits", ValidationError(str(error), code="number"))
+            else:
+                if DoNotCall.objects.filter(digits=digits, campaign=campaign).exists():
+                    self.add_error("digits", gettext("This number is on the list already."))
         return cleaned
 
 

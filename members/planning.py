@@ -1,7 +1,7 @@
-"""What a subscriber's next attempt would take: his next number, its gateway, and when he is due.
+"""What a subscriber's next attempt would take: his next number, its gateway, when he is due, and which zones count.
 
-The claim reads these columns and computes nothing, so they are written here whenever numbers, tries, routes or
-do-not-call lists change: in set statements, for one subscriber as for a million.
+The claim reads these columns and computes nothing, so they are written here whenever numbers, tries, routes, time zones
+or do-not-call lists change: in set statements, for one subscriber as for a million.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from campaigns.models import Campaign
 from dialer import clock, locks, verbs
+from members import rows
 from members.models import Communication, Member
 
 T = TypeVar("T")
@@ -21,10 +23,18 @@ T = TypeVar("T")
 BATCH = 5000
 """Rows that one statement changes at most where a whole list is planned anew."""
 
+LISTED_OF_C = """(
+    SELECT max(d.expire_at) AS until, count(*) > count(d.expire_at) AS forever
+    FROM members_donotcall AS d
+    WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = c.campaign_id)
+      AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
+)"""
+"""SQL: until when the lists hold a number ``c`` back, if they do."""
+
 # The number for an attempt: the one that a result named, else among those with a route that are not stopped the one
 # with the fewest tries, then the highest priority, then the first entered. A number on a do-not-call list for ever is
 # passed over; one listed for a time counts from then, so that another that can be called before goes first.
-_PLAN = """
+_PLAN = f"""
 UPDATE members_member AS m
 SET next_communication_id = pick.id,
     next_gateway_id = pick.gateway_id,
@@ -46,19 +56,14 @@ LEFT JOIN LATERAL (
     -- For the same reason his numbers are read first: never all those of a route.
     FROM (SELECT * FROM members_communication WHERE member_id = asked.id AND stopped = '' OFFSET 0) AS c
     JOIN campaigns_route AS r ON r.id = c.route_id
-    CROSS JOIN LATERAL (
-        SELECT max(d.expire_at) AS until, count(*) > count(d.expire_at) AS forever
-        FROM members_donotcall AS d
-        WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = asked.campaign_id)
-          AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
-    ) AS listed
+    CROSS JOIN LATERAL {LISTED_OF_C} AS listed
     WHERE NOT listed.forever
     ORDER BY c.id IS NOT DISTINCT FROM asked.requested_communication_id DESC,
              GREATEST(asked.due_at, %(now)s, listed.until), c.tries, c.priority DESC, c.id
     LIMIT 1
 ) AS pick ON TRUE
 WHERE m.id = asked.id
-"""
+"""  # noqa: S608
 
 
 @transaction.atomic
@@ -75,20 +80,21 @@ def plan(member_ids: Iterable[int], now: datetime | None = None) -> None:
 
 
 # A campaign's own routes come before the common ones, each by position.
-_ROUTE_OF_C = """(
+ROUTE_OF_C = """(
     SELECT r.id FROM campaigns_route AS r
     WHERE r.enabled AND (r.campaign_id IS NULL OR r.campaign_id = c.campaign_id) AND c.digits ~ r.pattern
     ORDER BY r.campaign_id IS NULL, r.position, r.id
     LIMIT 1
 )"""
+"""SQL: the route of a number ``c``."""
 
-_RESOLVE = f"UPDATE members_communication AS c SET route_id = {_ROUTE_OF_C} WHERE c.id = ANY(%(ids)s)"  # noqa: S608
+_RESOLVE = f"UPDATE members_communication AS c SET route_id = {ROUTE_OF_C} WHERE c.id = ANY(%(ids)s)"  # noqa: S608
 
 # Whose route is another now, or leads through another gateway than the one planned.
 _CHANGED = f"""
 SELECT c.id, c.member_id
 FROM (
-    SELECT c.id, c.member_id, c.route_id, {_ROUTE_OF_C} AS route
+    SELECT c.id, c.member_id, c.route_id, {ROUTE_OF_C} AS route
     FROM members_communication AS c
     WHERE c.campaign_id = %(campaign)s AND c.digits > %(after)s AND c.digits <= %(upto)s
     OFFSET 0  -- each number finds its route once
@@ -145,6 +151,76 @@ def _resolve_between(campaign_id: int, after: str, upto: str) -> None:
             locks.no_key(Member, members)  # subscribers before their numbers
             resolve_routes(communication_ids=[number for number, _ in changed])
             plan(members)
+
+
+# --- zones ------------------------------------------------------------------------------------------------------
+
+_TO_ZONE = """
+SELECT m.id, m.zones, m.time_zone, campaign.zone_from_number, ARRAY(
+    SELECT c.dial FROM members_communication AS c
+    WHERE c.member_id = m.id AND m.time_zone = '' AND campaign.zone_from_number <> 'off'
+    ORDER BY c.priority DESC, c.id
+)
+FROM members_member AS m JOIN campaigns_campaign AS campaign ON campaign.id = m.campaign_id
+WHERE m.id = ANY(%s)
+"""
+
+_ZONE = """
+UPDATE members_member AS m SET zones = row.zones
+FROM unnest(%s::bigint[], %s::text[]) AS row(id, zones) WHERE m.id = row.id
+"""
+
+
+@transaction.atomic
+def zone(member_ids: Iterable[int]) -> None:
+    """Write which zones must be open for subscribers, as ``rows.zones_of`` rules.
+
+    Three statements, or two when it changes nothing: the rows are locked before they are read.
+    """
+    ids = locks.no_key(Member, member_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_ZONE, [ids])
+        found = [
+            (pk, zones)
+            for pk, zones_now, own, by, dials in cursor.fetchall()
+            if (zones := rows.zones_of(own, dials, by)) != zones_now
+        ]
+        if found:
+            cursor.execute(_ZONE, [[pk for pk, _ in found], [zones for _, zones in found]])
+
+
+REZONING = 0x7A6F6E65
+"""Key of the advisory lock ("zone"): one process at a time zones whole campaigns anew."""
+
+
+def rezone_changed() -> None:
+    """Zone the subscribers anew of every campaign that takes zones from numbers in another way than they have them.
+
+    In batches, each in a transaction of its own. Does nothing while another process does it; one that died in the
+    middle is gone over again from the beginning.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [REZONING])
+        if not cursor.fetchone()[0]:
+            return
+        try:
+            for campaign in list(Campaign.objects.exclude(zone_from_number=F("zoned_by")).order_by("pk")):
+                _rezone(campaign)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [REZONING])
+
+
+def _rezone(campaign: Campaign) -> None:
+    with transaction.atomic():
+        # Uploads hold this row for share: once it was ours, none is under way that saw only the old way.
+        locks.no_key(Campaign, [campaign.pk])
+    without_own = Member.objects.filter(campaign=campaign.pk, time_zone="").order_by("pk")
+    for batch in batches(list(without_own.values_list("pk", flat=True))):
+        zone(batch)
+    Campaign.objects.filter(pk=campaign.pk, zone_from_number=campaign.zone_from_number).update(
+        zoned_by=campaign.zone_from_number
+    )
+    verbs.wake()
 
 
 def plan_those_with(digits: Iterable[str], campaign_id: int | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from campaigns import hours
 from campaigns.fields import variable_faults
+from campaigns.models import ZoneFromNumber
 from members import numbers
 
 OWN_FIELDS = {
@@ -59,6 +60,18 @@ class RowsRefused(ValidationError):
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What the campaign says of how rows are read."""
+
+    zone: str = ""
+    """The calendar's: an ``expire`` without an offset is read on its wall clock; without a zone it is a fault."""
+    region: str = ""
+    """The country in which numbers are typed, and made international; empty: they stay as typed."""
+    allowed: Collection[str] = ()
+    """Otherwise refused variables that an administrator allowed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """A number of a row, understood."""
 
@@ -84,29 +97,32 @@ class Row:
     external_id: str | None = None
     numbers: tuple[Number, ...] = ()
 
+    def zones(self, by: str) -> str:
+        """Return the zones that must be open for him, as ``zones_of`` rules."""
+        if by == ZoneFromNumber.OFF:
+            return self.time_zone
+        by_priority = sorted(self.numbers, key=lambda number: -number.priority)
+        return zones_of(self.time_zone, (number.dial for number in by_priority), by)
 
-def read(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[Row, Faults]:
-    """Read one row; return it and its faults (a field at fault has its default).
 
-    ``zone`` is the calendar's: an ``expire`` without an offset is read on its wall clock; without a zone it is a fault.
-    ``allowed`` are the otherwise refused variables that an administrator allowed.
-    """
+def read(raw: object, rules: Rules) -> tuple[Row, Faults]:
+    """Read one row; return it and its faults (a field at fault has its default)."""
     reader = _Reader(raw, FIELDS)
     if not isinstance(raw, Mapping):
         return Row(), reader.faults
-    row = replace(reader.row(zone, allowed), numbers=reader.numbers("communications"))
+    row = replace(reader.row(rules), numbers=reader.numbers("communications", rules))
     return row, reader.faults
 
 
-def read_changes(raw: object, *, zone: str, allowed: Collection[str] = ()) -> tuple[dict[str, Any], Faults]:
+def read_changes(raw: object, rules: Rules) -> tuple[dict[str, Any], Faults]:
     """Read those fields of a row that are given, but no numbers; return the values by the model's names, and faults."""
     reader = _Reader(raw, tuple(OWN_FIELDS))
-    row = reader.row(zone, allowed)
+    row = reader.row(rules)
     given = [OWN_FIELDS[name] for name in reader.raw if name in OWN_FIELDS]
     return {name: getattr(row, name) for name in given}, reader.faults
 
 
-def read_number(raw: object, path: str = "") -> tuple[Number | None, Faults]:
+def read_number(raw: object, rules: Rules, path: str = "") -> tuple[Number | None, Faults]:
     """Read one entry of ``communications``; ``None`` for it when its number is at fault."""
     reader = _Reader(raw, NUMBER_FIELDS, path)
     if not isinstance(raw, Mapping):
@@ -116,23 +132,21 @@ def read_number(raw: object, path: str = "") -> tuple[Number | None, Faults]:
     if path + "number" in reader.faults:
         return None, reader.faults
     try:
-        cleaned = numbers.clean(typed)
+        cleaned = numbers.clean(typed, rules.region)
     except ValueError as error:
         reader.fault("number", str(error))
         return None, reader.faults
     return Number(typed, cleaned.dial, cleaned.digits, priority, description, path + "number"), reader.faults
 
 
-def read_all(
-    raws: Sequence[object], *, zone: str, allowed: Collection[str] = ()
-) -> tuple[list[Row], dict[int, Faults]]:
+def read_all(raws: Sequence[object], rules: Rules) -> tuple[list[Row], dict[int, Faults]]:
     """Read rows that come together; return them, and their faults by place, what two rows share among them."""
     rows: list[Row] = []
     faults: dict[int, Faults] = defaultdict(dict)
     number_in: dict[str, int] = {}
     external_id_in: dict[str, int] = {}
     for index, raw in enumerate(raws):
-        row, found = read(raw, zone=zone, allowed=allowed)
+        row, found = read(raw, rules)
         rows.append(row)
         for number in row.numbers:
             first = number_in.setdefault(number.digits, index)
@@ -143,6 +157,19 @@ def read_all(
         if found:
             faults[index] = found
     return rows, faults
+
+
+def zones_of(own: str, dials: Iterable[str], by: str) -> str:
+    """Return the zones that must be open for a subscriber, joined by “|”; empty for the calendar's.
+
+    ``own``: his time zone, which goes before all else. ``dials``: his numbers in the order of their priority, the first
+    entered of equals first; the first one that tells a zone decides, be it stopped or not: he does not move with it.
+    ``by``: a ``ZoneFromNumber``.
+    """
+    if own or by == ZoneFromNumber.OFF:
+        return own
+    zones: tuple[str, ...] = next(filter(None, map(numbers.zones_of, dials)), ())
+    return "|".join(zones) if by == ZoneFromNumber.INTERSECTION or len(zones) == 1 else ""
 
 
 class _Reader:
@@ -161,13 +188,13 @@ class _Reader:
     def fault(self, name: str, told: str) -> None:
         self.faults.setdefault(self.path + name, []).append(told)
 
-    def row(self, zone: str, allowed: Collection[str]) -> Row:
+    def row(self, rules: Rules) -> Row:
         return Row(
             name=self.text("name", 200),
             priority=self.integer("priority"),
             time_zone=self.zone("timezone"),
-            expire_at=self.instant("expire", zone),
-            variables=self.variables("variables", allowed),
+            expire_at=self.instant("expire", rules.zone),
+            variables=self.variables("variables", rules.allowed),
             caller_id=self.caller_id("caller_id"),
             external_id=self.text("external_id", 100) or None,
         )
@@ -248,7 +275,7 @@ class _Reader:
             return {}
         return dict(value)
 
-    def numbers(self, name: str) -> tuple[Number, ...]:
+    def numbers(self, name: str, rules: Rules) -> tuple[Number, ...]:
         value = self.raw.get(name)
         if value is not None and not isinstance(value, list | tuple):
             self.fault(name, f"This must be an array of numbers, not {_kind(value)}.")
@@ -258,7 +285,7 @@ class _Reader:
             return ()
         found: dict[str, Number] = {}
         for place, raw in enumerate(value):
-            number, faults = read_number(raw, f"{self.path}{name}[{place}].")
+            number, faults = read_number(raw, rules, f"{self.path}{name}[{place}].")
             self.faults.update(faults)
             if number and number.digits in found:
                 self.faults.setdefault(number.path, []).append(f"{number.number} is twice in this subscriber.")

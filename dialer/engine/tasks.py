@@ -52,3 +52,9 @@ def hang_up(attempt_id: int) -> None:
 def replan(campaign_id: int | None = None) -> None:
     """Resolve the numbers of a campaign (or of all) against the routes again."""
     planning.resolve_routes(campaign_id=campaign_id)
+
+
+@shared_task(name="dialer.engine.tasks.rezone", ignore_result=True)
+def rezone() -> None:
+    """Give the subscribers of campaigns that take zones from numbers in another way now their zones."""
+    planning.rezone_changed()
