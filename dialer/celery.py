@@ -12,7 +12,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dialer.settings")
 app = Celery("dialer")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Named here because engine is no app of Django's: its tasks are found by module.
-app.autodiscover_tasks(["dialer.engine", "dialer.sockets", "dialer.api", "dialer.webhooks"], force=False)
+app.autodiscover_tasks(
+    ["dialer.engine", "dialer.sockets", "dialer.api", "dialer.webhooks", "members.uploads"], force=False
+)
 heartbeats.install(app)
 
 

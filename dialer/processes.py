@@ -72,6 +72,11 @@ def stack(
         Program(
             "worker", python(*celery, "worker", "-Q", "default", "-n", "worker@%h", "-P", "threads", "-c", "4", *quiet)
         ),
+        # A list of a million takes minutes, in which the other worker has what cannot wait.
+        Program(
+            "uploads",
+            python(*celery, "worker", "-Q", "uploads", "-n", "uploads@%h", "-P", "threads", "-c", "2", *quiet),
+        ),
         Program("beat", python(*celery, "beat", "--schedule", str(beat_schedule))),
     ]
     if port is not None:

@@ -300,7 +300,12 @@ CELERY_BROKER_URL = embedded.celery_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "health_check_interval": 10}
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"dialer.engine.tasks.dispatch": {"queue": "dial"}}
+CELERY_TASK_ROUTES = {
+    "dialer.engine.tasks.dispatch": {"queue": "dial"},
+    "members.uploads.tasks.work": {"queue": "uploads"},
+    # where the files are
+    "members.uploads.tasks.forget": {"queue": "uploads"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 # A message only wakes: one that is lost with its worker is made good by the next tick, one done twice finds nothing.
 CELERY_TASK_ACKS_LATE = False
@@ -315,6 +320,8 @@ CELERY_BEAT_SCHEDULE = {
     "abandonment": {"task": "dialer.engine.tasks.mind_abandonment", "schedule": 60.0, "options": {"expires": 60}},
     "rezone": {"task": "dialer.engine.tasks.rezone", "schedule": 30.0, "options": {"expires": 30}},
     "clients": {"task": "dialer.sockets.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "uploads": {"task": "members.uploads.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "forget-uploads": {"task": "members.uploads.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
     "forget": {"task": "dialer.api.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
     "forget-records": {"task": "dialer.engine.tasks.forget_records", "schedule": 3600.0, "options": {"expires": 3600}},
     "webhooks": {"task": "dialer.webhooks.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},

@@ -202,7 +202,7 @@ def test_one_with_a_port_that_dies_holds_nobody_up(house: Callable[..., House]) 
 def test_each_switch_has_a_listener() -> None:
     one = processes.stack(nodes=["a:8021"], beat_schedule=Path("beat"))
     two = processes.stack(nodes=["a:8021", "b:8021"], beat_schedule=Path("beat"), port=8000)
-    assert [program.name for program in one] == ["listener", "dial", "worker", "beat"]
+    assert [program.name for program in one] == ["listener", "dial", "worker", "uploads", "beat"]
     assert [program.name for program in two] == [
-        "listener-a:8021", "listener-b:8021", "dial", "worker", "beat", "web"
+        "listener-a:8021", "listener-b:8021", "dial", "worker", "uploads", "beat", "web"
     ]  # fmt: skip

@@ -80,7 +80,7 @@ class FaultKind(models.TextChoices):
     FIELD = "field", _("Other bad values")
     TWICE = "twice", _("Duplicates inside the file")
     TAKEN = "taken", _("In the list already")
-    SEVERAL = "several", _("Several subscribers of the campaign in one row")
+    SEVERAL = "several", _("Not exactly one subscriber of the campaign")
     LISTED = "listed", _("On the do-not-call list (loaded, and not called while listed)")
 
 
@@ -133,6 +133,8 @@ class Upload(models.Model):
     """Rows neither faulty nor duplicates when the file was checked."""
     faulty = models.PositiveIntegerField(_("faulty"), default=0)
     duplicates = models.PositiveIntegerField(_("duplicates"), default=0)
+    zoned_by = models.CharField(max_length=12, default="off", editable=False)
+    """How the campaign took zones from numbers when the file was checked."""
     staged = models.PositiveIntegerField(default=0, editable=False)
     """Rows in the staging table: those that could be understood."""
 
@@ -239,9 +241,7 @@ class Upload(models.Model):
         """What keeps a checked upload from being loaded, in words; empty when nothing does."""
         if self.on_duplicate == DuplicateRule.STOP and (self.faulty or self.duplicates):
             return str(
-                _(
-                    "%(faulty)d faulty rows and %(duplicates)d duplicates: mend the file, or choose to skip or to update."
-                )
+                _("%(faulty)d faulty rows and %(duplicates)d duplicates: mend the file, or skip or update them.")
                 % {"faulty": self.faulty, "duplicates": self.duplicates}
             )
         if not self.good and not (self.on_duplicate == DuplicateRule.UPDATE and self.duplicates):
@@ -282,6 +282,8 @@ class UploadFault(models.Model):
         indexes: ClassVar = [
             # of a line, and in the order of lines
             models.Index(fields=["upload", "line"], name="upload_fault_line"),
+            # the first ones of a kind, and how many
+            models.Index(fields=["upload", "kind", "line"], name="upload_fault_kind"),
         ]
 
     def __str__(self) -> str:

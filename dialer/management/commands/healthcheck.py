@@ -15,7 +15,7 @@ from dialer import health, heartbeats
 
 SECONDS = 5.0
 """How long the web may take to answer."""
-QUIET = {"dial": 30.0, "default": 30.0, heartbeats.BEAT: 15.0}
+QUIET = {"dial": 30.0, "default": 30.0, "uploads": 30.0, heartbeats.BEAT: 15.0}
 """Real seconds without a sign of life, by process, after which it does not do its work."""
 
 
