@@ -41,6 +41,8 @@ TAGS = {
     "calendars": "When campaigns may dial.",
     "operators": "Who takes calls.",
     "lines": "Gateways and routes.",
+    "uploads": "Lists from files: sent, checked as a whole, loaded in the background, and taken out again.",
+    "do-not-call": "Numbers that must not be called: by one campaign or by any, for ever or for a time.",
     "attempts": "The ledger: each call, and what came of it.",
     "live": "What goes on now.",
     "webhooks": "Being told of what happens.",
@@ -54,7 +56,7 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "404": ("There is no such thing, or it is not for you.", {}),
     "409": ("The state of things does not allow it; `code` says why.", {}),
     "413": ("The body is too large.", {}),
-    "415": ("The body is not `application/json`.", {}),
+    "415": ("The body is not of the type that is described here.", {}),
     "429": ("Too many calls, or too many wrong passwords.", _RETRY_AFTER),
 }
 

@@ -51,9 +51,17 @@ def once(act: Callable[..., Response], secret: Collection[str], request: Any, *a
 
 
 def _digest(request: Any) -> str:
-    body = json.dumps(request.data, sort_keys=True, separators=(",", ":"))
+    body = json.dumps(request.data, sort_keys=True, separators=(",", ":"), default=_digest_of_file)
     said = f"{request.method} {request.get_full_path()}\n{body}"
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _digest_of_file(file: Any) -> str:
+    digest = hashlib.sha256()
+    for piece in file.chunks():
+        digest.update(piece)
+    file.seek(0)
+    return digest.hexdigest()
 
 
 def _take(user: int, key: str, digest: str) -> bool:

@@ -24,6 +24,8 @@ class Order(NamedTuple):
 
     column: str | None = None
     descending: bool = False
+    whole: bool = False
+    """The column has whole numbers; otherwise it has instants."""
 
 
 class PageQuery(Query):
@@ -83,7 +85,10 @@ def _read(cursor: str, sort: str, order: Order) -> tuple[Any, int]:
         known, value, pk = said
         if known != sort or type(pk) is not int or not 0 < pk <= LARGEST_ID:
             raise ValueError
-        if order.column is not None:
+        if order.column is not None and order.whole:
+            if type(value) is not int or abs(value) > LARGEST_ID:
+                raise ValueError
+        elif order.column is not None:
             value = datetime.fromisoformat(value)
             if value.tzinfo is None:
                 raise ValueError

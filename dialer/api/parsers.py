@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import BaseParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 
 from dialer.api.errors import TooLarge
 
@@ -35,6 +37,21 @@ class JSONParser(BaseParser):
         if len(raw) > most:
             raise TooLarge(most)
         return loads(raw)
+
+
+class FilesParser(MultiPartParser):
+    """Reads a form with a file, which is kept on disk; what is over Django's own limits is a fault of the request."""
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return fields and files. Raises ``TooLarge`` and ``ParseError``."""
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RequestDataTooBig:
+            raise TooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE) from None
+        except SuspiciousOperation as error:
+            raise ParseError(str(error)) from None
 
 
 def loads(raw: bytes) -> Any:

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
-APPS = ("access", "agents", "campaigns", "dialer", "members", "webhooks")
+APPS = ("access", "agents", "campaigns", "dialer", "members", "uploads", "webhooks")
 
 LOOK: Final = (
     "agents.view_operator", "campaigns.view_calendar", "campaigns.view_campaign", "campaigns.view_gateway",
@@ -42,6 +42,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         *LOOK, *LIST,
         "webhooks.view_event", "webhooks.view_delivery", "webhooks.view_subscription", "webhooks.add_subscription",
         "webhooks.change_subscription", "webhooks.delete_subscription",
+        "members.view_donotcall", "members.add_donotcall", "members.change_donotcall", "members.delete_donotcall",
         "access.add_accesskey", "access.run_campaign", "access.report_any_result", "access.change_status",
     ),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from campaigns import api as campaigns
 from dialer.api import attempts, docs, errors, exports, live, sessions
 from dialer.webhooks import api as webhooks
 from members import api as members
+from members import do_not_call_api as do_not_call
 
 V2 = "api/v2/"
 CAMPAIGN = f"{V2}dialer/<str:campaign>/"
@@ -58,6 +59,15 @@ urlpatterns = [
     path(f"{MEMBER}/callback", members.MemberCallback.as_view(), name="api-member-callback"),
     path(f"{MEMBER}/communications", members.Communications.as_view(), name="api-communications"),
     path(f"{MEMBER}/communications/<str:communication>", members.OneCommunication.as_view(), name="api-communication"),
+    path(f"{CAMPAIGN}do-not-call", do_not_call.CampaignDoNotCall.as_view(), name="api-campaign-do-not-call"),
+    path(
+        f"{CAMPAIGN}do-not-call/remove",
+        do_not_call.CampaignDoNotCallRemove.as_view(),
+        name="api-campaign-do-not-call-remove",
+    ),
+    path(f"{V2}do-not-call", do_not_call.DoNotCallList.as_view(), name="api-do-not-call"),
+    path(f"{V2}do-not-call/remove", do_not_call.DoNotCallRemove.as_view(), name="api-do-not-call-remove"),
+    path(f"{V2}do-not-call/<str:entry>", do_not_call.OneDoNotCall.as_view(), name="api-do-not-call-entry"),
     path(f"{V2}openapi.json", docs.openapi, name="api-openapi"),
     path("api/docs", docs.swagger, name="api-docs"),
     path("api/redoc", docs.redoc, name="api-redoc"),

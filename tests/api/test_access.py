@@ -65,6 +65,11 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-member-callback": {"PUT": STAFF},
     "api-communications": {"POST": STAFF},
     "api-communication": {"PATCH": STAFF, "DELETE": STAFF},
+    "api-campaign-do-not-call": {"GET": STAFF, "POST": STAFF},
+    "api-campaign-do-not-call-remove": {"POST": STAFF},
+    "api-do-not-call": {"GET": STAFF, "POST": STAFF},
+    "api-do-not-call-remove": {"POST": STAFF},
+    "api-do-not-call-entry": {"GET": STAFF, "DELETE": STAFF},
 }
 
 
@@ -78,6 +83,7 @@ def endpoints() -> Iterator[tuple[str, str, type[Endpoint]]]:
 
 PARAMETERS = (
     "campaign", "member", "communication", "calendar", "gateway", "route", "operator", "attempt", "webhook", "delivery",
+    "entry", "upload", "template",
 )  # fmt: skip
 CALLS = [(name, path, method) for name, path, view in endpoints() for method in view.needs]
 
