@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-KEYS = ("campaign", "member", "operator", "attempt", "call_uuid", "node")
+KEYS = ("campaign", "member", "operator", "attempt", "call_uuid", "node", "upload")
 """The keys that the text format shows; JSON has all that were given."""
 
 

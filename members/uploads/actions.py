@@ -325,8 +325,8 @@ def load(upload: Upload, by: Person = None, *, on_duplicate: str | None = None) 
         raise Refused("NOTHING_TO_LOAD", locked.obstacle)
     _move(
         locked, UploadState.LOADING, by,
-        **_phase(), **_signed(by),
-        on_duplicate=locked.on_duplicate, total=locked.staged, last_line=0, updated=0, skipped=0, refused=locked.faulty,
+        **_phase(locked.staged), **_signed(by),
+        on_duplicate=locked.on_duplicate, last_line=0, updated=0, skipped=0, refused=locked.faulty,
     )  # fmt: skip
     verbs.send(WORK, locked.pk, queue=QUEUE)
     return _fresh(upload)
@@ -360,15 +360,15 @@ def undo(upload: Upload, by: Person = None) -> Upload:
     if not locked.may_undo:
         raise Refused("NOTHING_TO_UNDO", gettext("No subscriber of this upload is left."))
     total = locked.members.count()
-    _move(locked, UploadState.UNDOING, by, **_phase(), total=total, last_member=0, kept=0)
+    _move(locked, UploadState.UNDOING, by, **_phase(total), last_member=0, kept=0)
     verbs.send(WORK, locked.pk, queue=QUEUE)
     return _fresh(upload)
 
 
-def _phase() -> dict[str, Any]:
+def _phase(total: int | None = None) -> dict[str, Any]:
     """Return what a phase begins with."""
     return {
-        "done": 0, "total": None, "tries": 0, "fault": "", "started_at": clock.now(), "started_done": 0,
+        "done": 0, "total": total, "tries": 0, "fault": "", "started_at": clock.now(), "started_done": 0,
         "beat_at": None,
     }  # fmt: skip
 
