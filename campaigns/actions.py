@@ -8,7 +8,7 @@ loop and an upload hold it ``FOR SHARE``, so no claim follows a committed STOP a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -300,14 +300,15 @@ def wake_up(campaign_id: int) -> bool:
 
 
 @transaction.atomic
-def complete(campaign_id: int, reason: str, left: int = 0) -> bool:
+def complete(campaign_id: int, reason: str, left: int = 0, never_open: Collection[str] = ()) -> bool:
     """End a running or sleeping campaign for a ``Completion``; ``left`` subscribers could not be dialled.
 
-    ``False`` if somebody is on a call or awaits a result, or (unless the calendar has ended) may still be called.
+    ``False`` if somebody is on a call or awaits a result, or (unless the calendar has ended) may still be called: not
+    those in ``never_open``, zones that its calendar never opens all at once.
     """
     if not _lock_or_pass(campaign_id) or _is_busy(campaign_id):
         return False
-    if reason != Completion.CALENDAR_EXPIRED and _can_dial(campaign_id):
+    if reason != Completion.CALENDAR_EXPIRED and _can_dial(campaign_id, never_open):
         return False
     return _move(campaign_id, CampaignState.COMPLETED, completion=reason, completion_left=left)
 
@@ -336,11 +337,10 @@ def _lock_or_pass(campaign_id: int) -> bool:
     return bool(rows.values_list("pk").first())
 
 
-def _can_dial(campaign_id: int) -> bool:
+def _can_dial(campaign_id: int, never_open: Collection[str] = ()) -> bool:
     """Tell whether a subscriber may be called, now or later."""
-    return Member.objects.filter(
-        campaign=campaign_id, state__in=OPEN_STATES, next_communication__isnull=False
-    ).exists()  # fmt: skip
+    callable_ = Member.objects.filter(campaign=campaign_id, state__in=OPEN_STATES, next_communication__isnull=False)
+    return callable_.exclude(zones__in=never_open).exists()
 
 
 def _is_busy(campaign_id: int) -> bool:

@@ -11,7 +11,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -1050,9 +1050,8 @@ def _add_communication(member: Member, raw: Mapping[str, Any], rules: rows.Rules
 # --- do-not-call lists ------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
 def add_do_not_call(
-    digits: str,
+    number: str,
     campaign: Campaign | None = None,
     expire_at: datetime | None = None,
     reason: str = "",
@@ -1061,41 +1060,111 @@ def add_do_not_call(
 ) -> DoNotCall:
     """Have a number never called, or not before an instant, by a campaign or by any.
 
+    It is read as the campaign reads its numbers; for all campaigns there is no region, and the digits are what counts.
     One that is listed already gets the new terms. Whoever has it is planned anew, and an attempt on it whose
     subscriber's leg does not exist yet is withdrawn. Raises ``ValidationError`` by field.
     """
     try:
-        cleaned = numbers.clean(digits, campaign.default_region if campaign else "")
+        digits = numbers.clean(number, campaign.default_region if campaign else "").digits
     except ValueError as error:
         raise ValidationError({"digits": str(error)}) from None
+    add_many_do_not_call([Listing(digits, expire_at, reason)], campaign, by=by)
+    return DoNotCall.objects.get(digits=digits, campaign=campaign)
+
+
+class Listing(NamedTuple):
+    """A number for a do-not-call list, as ``numbers.clean`` gives its digits, and until when it is not called."""
+
+    digits: str
+    expire_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListCount:
+    """What became of numbers for a do-not-call list."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+def add_many_do_not_call(
+    entries: Collection[Listing], campaign: Campaign | None = None, *, by: Person = None
+) -> ListCount:
+    """Have numbers never called, or not before an instant, by a campaign or by any; the last entry of a number holds.
+
+    In batches of a constant number of statements, each of which holds at once for every later claim: those listed
+    already get the new terms, attempts on them whose subscriber's leg does not exist yet are withdrawn, and whoever has
+    one is planned anew. To do it again changes nothing. Raises ``ValidationError`` for an instant that has passed.
+    """
     now = clock.now()
-    if expire_at and expire_at <= now:
+    if any(entry.expire_at and entry.expire_at <= now for entry in entries):
         raise ValidationError({"expire_at": gettext("This instant has passed.")})
     campaign_id = campaign.pk if campaign else None
+    last = {entry.digits: entry for entry in entries}
+    added = updated = 0
+    for batch in planning.batches([last[digits] for digits in sorted(last)]):
+        digits = [entry.digits for entry in batch]
+        with transaction.atomic():
+            for is_new in _list(batch, campaign_id, now):
+                added, updated = added + is_new, updated + (not is_new)
+            # No pass claims from here to the end of the transaction: what takes long comes after it.
+            verbs.withdraw_number(digits, campaign_id=campaign_id)
+        planning.plan_those_with(digits, campaign_id)
+    verbs.wake()
+    count = ListCount(added, updated, len(last) - added - updated)
+    log.info("do_not_call.added", extra={**asdict(count), "campaign": campaign_id, "by": _pk(by)})
+    return count
+
+
+_LIST = """
+INSERT INTO members_donotcall AS d (digits, campaign_id, expire_at, reason, created_at)
+SELECT entry.digits, %(campaign)s::bigint, entry.expire_at, entry.reason, %(now)s
+FROM unnest(%(digits)s::text[], %(expire_at)s::timestamptz[], %(reason)s::text[]) AS entry(digits, expire_at, reason)
+ORDER BY entry.digits
+ON CONFLICT ON CONSTRAINT do_not_call_once DO UPDATE SET expire_at = EXCLUDED.expire_at, reason = EXCLUDED.reason
+WHERE (d.expire_at, d.reason) IS DISTINCT FROM (EXCLUDED.expire_at, EXCLUDED.reason)
+RETURNING d.xmax = 0
+"""
+
+
+def _list(batch: Sequence[Listing], campaign_id: int | None, now: datetime) -> list[bool]:
+    """Write entries; return of each that was added or changed whether it is new. Two statements."""
+    columns = {name: [getattr(entry, name) for entry in batch] for name in Listing._fields}
     # An entry whose time is over says nothing of the time since: this is a new one.
-    DoNotCall.objects.filter(digits=cleaned.digits, campaign=campaign, expire_at__lte=now).delete()
-    entry, _ = DoNotCall.objects.update_or_create(
-        digits=cleaned.digits,
-        campaign=campaign,
-        defaults={"expire_at": expire_at, "reason": reason},
-        create_defaults={"expire_at": expire_at, "reason": reason, "created_at": now},
-    )
-    verbs.withdraw_number([cleaned.digits], campaign_id=campaign_id)
-    planning.plan_those_with([cleaned.digits], campaign_id)
-    log.info("do_not_call.added", extra={"entry": entry.pk, "campaign": campaign_id, "by": _pk(by)})
-    return entry
+    DoNotCall.objects.filter(digits__in=columns["digits"], campaign=campaign_id, expire_at__lte=now).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_LIST, {**columns, "campaign": campaign_id, "now": now})
+        return [row[0] for row in cursor.fetchall()]
 
 
-@transaction.atomic
+def update_do_not_call(entry: DoNotCall, expire_at: datetime | None, reason: str, *, by: Person = None) -> None:
+    """Give an entry new terms; its number stays as it is. Raises ``ValidationError`` by field."""
+    add_many_do_not_call([Listing(entry.digits, expire_at, reason)], entry.campaign, by=by)
+
+
 def remove_do_not_call(digits: str, campaign: Campaign | None = None, *, by: Person = None) -> bool:
     """Take a number off a do-not-call list and plan anew whoever has it; ``False`` when it was not listed there."""
+    return bool(remove_many_do_not_call([digits], campaign, by=by))
+
+
+def remove_many_do_not_call(digits: Collection[str], campaign: Campaign | None = None, *, by: Person = None) -> int:
+    """Take numbers off a do-not-call list and plan anew whoever has one; return how many were listed there.
+
+    In batches of a constant number of statements, each in a transaction of its own.
+    """
     campaign_id = campaign.pk if campaign else None
-    removed, _ = DoNotCall.objects.filter(digits=digits, campaign=campaign).delete()
-    if removed:
-        planning.plan_those_with([digits], campaign_id)
-        verbs.wake()
-        log.info("do_not_call.removed", extra={"campaign": campaign_id, "by": _pk(by)})
-    return bool(removed)
+    removed = 0
+    for batch in planning.batches(sorted(set(digits))):
+        with transaction.atomic():
+            count, _ = DoNotCall.objects.filter(digits__in=batch, campaign=campaign).delete()
+            if count:
+                planning.plan_those_with(batch, campaign_id)
+                verbs.wake()
+        removed += count
+    log.info("do_not_call.removed", extra={"removed": removed, "campaign": campaign_id, "by": _pk(by)})
+    return removed
 
 
 def _log(event: str, member: Member, by: Person, **keys: object) -> None:

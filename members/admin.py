@@ -36,7 +36,7 @@ from members.forms import (
     NumberFormSet,
     UploadForm,
 )
-from members.models import END_CAUSES, Communication, DoNotCall, Member, MemberState
+from members.models import END_CAUSES, Communication, DoNotCall, Member, MemberState, ZoneSource
 from members.tables import TableRefused
 
 CSS = {"all": ["admin/css/dialer.css"]}
@@ -189,7 +189,7 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
     search_fields = ("name",)
     search_help_text = _("The beginning of a name, the first or last digits of a number, or the whole external id.")
     autocomplete_fields = ("campaign",)
-    readonly_fields = ("shown_state", "due", "counted", "shown_callback", "created_at")
+    readonly_fields = ("shown_state", "due", "counted", "shown_callback", "shown_zones", "created_at")
     actions = ("end_selected", "reset_selected", "delete_selected", "anonymise_selected")
     change_form_template = "admin/members/member/change_form.html"
 
@@ -201,7 +201,18 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
         if obj is None:
             return ((None, {"fields": ("campaign", *own, "run_after")}),)
         return (
-            (None, {"fields": ("campaign", ("shown_state", "due", "counted"), "shown_callback", "created_at")}),
+            (
+                None,
+                {
+                    "fields": (
+                        "campaign",
+                        ("shown_state", "due", "counted"),
+                        "shown_callback",
+                        "shown_zones",
+                        "created_at",
+                    )
+                },
+            ),
             (None, {"fields": own}),
         )
 
@@ -246,6 +257,18 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
             return gettext("by any operator")
         until = localize(localtime(member.sticky_until))
         return gettext("only by %(operator)s until %(until)s") % {"operator": member.sticky_operator, "until": until}
+
+    @admin.display(description=_("called by the clock of"))
+    def shown_zones(self, member: Member) -> str:
+        named = ", ".join(member.zones_that_count)
+        told = {
+            ZoneSource.SUBSCRIBER: gettext("%s, his own"),
+            ZoneSource.NUMBER: gettext("%s, by his number; all must be open"),
+            ZoneSource.CALENDAR: gettext("%s, the calendar's"),
+        }
+        if member.zone_from == ZoneSource.NUMBER and len(member.zones_that_count) == 1:
+            return gettext("%s, by his number") % named
+        return told[member.zone_from] % named
 
     # Saving goes through the actions. A new subscriber and his numbers are one row.
 
@@ -453,12 +476,18 @@ class DoNotCallAdmin(BoundedAdmin):
         return ("digits", "campaign", "created_at") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: DoNotCall, form: Any, change: bool) -> None:
+        if change:
+            actions.update_do_not_call(obj, obj.expire_at, obj.reason, by=request.user)
+            return
         listed = actions.add_do_not_call(obj.digits, obj.campaign, obj.expire_at, obj.reason, by=request.user)
-        obj.pk = listed.pk
+        obj.pk, obj.digits = listed.pk, listed.digits
 
     def delete_model(self, request: HttpRequest, obj: DoNotCall) -> None:
         actions.remove_do_not_call(obj.digits, obj.campaign, by=request.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DoNotCall]) -> None:
+        chosen: dict[Campaign | None, list[str]] = {}
         for entry in queryset.select_related("campaign"):
-            self.delete_model(request, entry)
+            chosen.setdefault(entry.campaign, []).append(entry.digits)
+        for campaign, digits in chosen.items():
+            actions.remove_many_do_not_call(digits, campaign, by=request.user)

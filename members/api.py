@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
@@ -36,7 +37,7 @@ from dialer.api.views import Endpoint, one
 from dialer.models import Attempt
 from members import actions, numbers, rows
 from members.actions import OnDuplicate
-from members.models import Communication, Member, MemberState
+from members.models import Communication, Member, MemberState, ZoneSource
 
 MOST_ROWS = 10_000
 """Subscribers that one request adds at most."""
@@ -69,6 +70,13 @@ class CommunicationView(serializers.ModelSerializer):
 class MemberView(serializers.ModelSerializer):
     campaign = serializers.IntegerField(source="campaign_id")
     timezone = serializers.CharField(source="time_zone", help_text="Empty: the calendar's.")
+    zones = serializers.ListField(
+        child=serializers.CharField(), source="zones_that_count",
+        help_text="Time zones in all of which the calendar must be open when he is called.",
+    )  # fmt: skip
+    zone_from = serializers.ChoiceField(
+        ZoneSource.choices, help_text="Whose they are: his own time zone, told by his number, or the calendar's."
+    )
     expire = serializers.DateTimeField(source="expire_at", allow_null=True)
     state = serializers.ChoiceField(MemberState.choices)
     due = serializers.DateTimeField(source="due_at", help_text="He is not called before this.")
@@ -81,14 +89,16 @@ class MemberView(serializers.ModelSerializer):
     class Meta:
         model = Member
         fields: ClassVar = [
-            "id", "campaign", "external_id", "name", "priority", "timezone", "expire", "variables", "communications",
-            "state", "due", "callback", "attempts", "end_cause", "success", "ended", "created",
+            "id", "campaign", "external_id", "name", "priority", "timezone", "zones", "zone_from", "expire",
+            "variables", "communications", "state", "due", "callback", "attempts", "end_cause", "success", "ended",
+            "created",
         ]  # fmt: skip
 
 
 def shown() -> QuerySet[Member]:
     """Return the subscribers that lists show, with what is shown of each. One query more for all of them."""
-    return Member.objects.visible().prefetch_related(Prefetch("communications", Communication.objects.order_by("id")))
+    found = Member.objects.visible().select_related("campaign__calendar")
+    return found.prefetch_related(Prefetch("communications", Communication.objects.order_by("id")))
 
 
 def _show(member_id: int) -> Any:
@@ -401,10 +411,10 @@ def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Me
         members = members.filter(success=asked["success"])
     if "number" in asked:
         try:
-            digits = numbers.clean(asked["number"]).digits
+            digits = _written_as(asked["number"])
         except ValueError as error:
             raise ValidationError({"number": [str(error)]}) from None
-        members = members.filter(communications__digits=digits)
+        members = members.filter(pk__in=Communication.objects.filter(digits__in=digits).order_by().values("member"))
     if "search" in asked:
         members = members.search(asked["search"])  # type: ignore[attr-defined]
     if "ended_from" in asked:
@@ -412,6 +422,15 @@ def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Me
     if "ended_before" in asked:
         members = members.filter(state=MemberState.ENDED, ended_at__lt=asked["ended_before"])
     return members
+
+
+def _written_as(typed: str) -> set[str]:
+    """Return the digits that a typed number may have: its own, and those in the regions that campaigns have."""
+    found = {numbers.clean(typed).digits}
+    for region in Campaign.objects.exclude(default_region="").order_by().values_list("default_region", flat=True):
+        with suppress(ValueError):
+            found.add(numbers.clean(typed, region).digits)
+    return found
 
 
 @extend_schema(tags=["members"])

@@ -87,11 +87,11 @@ class NumberForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if "number" in cleaned:
-            if self.instance.pk:
-                cleaned["number"] = self.instance.dial
-            number, faults = rows.read_number(self.row(cleaned), rows.Rules(region=self.region))
+            # One that is there stays as it is: the campaign may have had no region when it was entered.
+            region = "" if self.instance.pk else self.region
+            number, faults = rows.read_number(self.row(cleaned), rows.Rules(region=region))
             tell(self, faults)
-            self.digits = number.digits if number else ""
+            self.digits = self.instance.digits or (number.digits if number else "")
         return cleaned
 
     @staticmethod

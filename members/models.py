@@ -50,6 +50,14 @@ END_CAUSES = ("MAX_TRY_COUNT", "MEMBER_EXPIRED", "NO_COMMUNICATIONS", "MANAGER_R
 """What may end a subscriber beside the hangup cause of his last call."""
 
 
+class ZoneSource(models.TextChoices):
+    """Where the zones come from that must be open for a subscriber."""
+
+    SUBSCRIBER = "subscriber", _("The subscriber's own time zone")
+    NUMBER = "number", _("His number")
+    CALENDAR = "calendar", _("The calendar")
+
+
 class MemberQuerySet(models.QuerySet["Member"]):
     def visible(self) -> MemberQuerySet:
         """Those that lists show: one who was deleted after he had been called is kept, and hidden."""
@@ -255,6 +263,18 @@ class Member(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"#{self.pk}"
+
+    @property
+    def zones_that_count(self) -> list[str]:
+        """The zones that must all be open when he is called."""
+        return self.zones.split("|") if self.zones else [self.campaign.calendar.time_zone]
+
+    @property
+    def zone_from(self) -> ZoneSource:
+        """Where they come from."""
+        if self.time_zone:
+            return ZoneSource.SUBSCRIBER
+        return ZoneSource.NUMBER if self.zones else ZoneSource.CALENDAR
 
 
 class StopReason(models.TextChoices):

@@ -137,14 +137,16 @@ def _calendars(campaign_ids: list[int]) -> dict[int, hours.Hours]:
 def _mind_state(campaign: Campaign, calendar: hours.Hours, zones: list[str], *, busy: bool, now: datetime) -> None:
     openings = [hours.next_opening(calendar, zone, now) for zone in zones]
     possible = [opening for opening in openings if opening is not None]
-    if hours.has_expired(calendar, now) or (zones and not possible):
+    never = bool(zones) and not possible
+    if hours.has_expired(calendar, now) or (never and hours.next_opening(calendar, "", now) is None):
         if not busy:
             campaigns_actions.complete(campaign.pk, Completion.CALENDAR_EXPIRED)
-    elif not zones:
+    elif not possible:
+        # Nobody is left, or only those whose zones are never open all at once.
         if not busy:
             left = campaign.members.filter(state__in=[MemberState.WAITING, MemberState.READY]).count()
             reason = Completion.NOTHING_TO_DIAL if left else Completion.LIST_COMPLETE
-            campaigns_actions.complete(campaign.pk, reason, left)
+            campaigns_actions.complete(campaign.pk, reason, left, never_open=zones)
     elif min(possible) > now:
         if campaign.state == CampaignState.RUNNING or campaign.sleeping_until != min(possible):
             campaigns_actions.fall_asleep(campaign.pk, min(possible))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -41,7 +43,8 @@ def report_result(
     member = Member.objects.get(pk=member_id, campaign=campaign, hidden=False)
     if not isinstance(body, dict):
         raise ValidationError({"success": ["The body is a JSON object with the field success."]})
-    result, faults = policy.read_result(body, _digits)
+    known = frozenset(member.communications.values_list("digits", flat=True))
+    result, faults = policy.read_result(body, partial(_digits, known=known, region=campaign.default_region))
     if result is None:
         raise ValidationError(faults)
     attempt = _attempt_meant(member, result)
@@ -94,24 +97,25 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
         now = clock.now()
         if given.result_deadline is not None and now > given.result_deadline:
             raise Refused("TIMED_OUT", "The time for a result of this call is over.")
-        _check_next(rows, result)
+        _check_next(rows, campaign, result)
         given.result, given.result_at, given.comment = said, now, result.comment
         rows.changed |= {"result", "result_at", "comment", "result_state"}
         verbs.tell_operators(given.operator_id)
         if rows.live:
             given.result_state = ResultState.STORED
             return Verdict.STORED
-        _apply(rows, campaign, result, received=now, now=now)
+        digits_of = _digits_of(rows, campaign.default_region)
+        _apply(rows, campaign, result, digits_of, received=now, now=now)
         if campaign.wrap_up_until_result:
             agents.end_wrap_up_for(given.pk, now)
         return Verdict.APPLIED
 
 
-def _check_next(rows: Held, result: policy.Result) -> None:
+def _check_next(rows: Held, campaign: Campaign, result: policy.Result) -> None:
     """Refuse a next number that belongs to another subscriber of the campaign."""
     if result.success or result.next_communication is None:
         return
-    digits = _digits(result.next_communication)
+    digits = _digits_of(rows, campaign.default_region)(result.next_communication)
     other = Communication.objects.filter(campaign=rows.member.campaign_id, digits=digits).exclude(member=rows.member)
     if other.exists():
         raise Refused("NUMBER_TAKEN", f"next_communication: {result.next_communication} belongs to another subscriber.")
@@ -120,9 +124,16 @@ def _check_next(rows: Held, result: policy.Result) -> None:
 def apply_stored(rows: Held, campaign: Campaign) -> None:
     """Apply the result that was stored during the call, which has just ended and holds its subscriber.
 
-    A next number that another subscriber has got meanwhile is left out, with a row of repair.
+    A next number that another subscriber has got meanwhile, or that the campaign's region does not know, is left out,
+    with a row of repair.
     """
-    result, faults = policy.read_result(rows.attempt.result or {}, _digits)
+    body = rows.attempt.result or {}
+    digits_of = _digits_of(rows, campaign.default_region)
+    result, faults = policy.read_result(body, digits_of)
+    if result is None:
+        # It was valid when it came: the campaign has another region now. Its numbers are taken as they were typed.
+        digits_of = _digits_of(rows, "")
+        result, faults = policy.read_result(body, digits_of)
     if result is None:
         raise ValueError(f"A stored result is not valid: {faults}")
     now = clock.now()
@@ -130,14 +141,18 @@ def apply_stored(rows: Held, campaign: Campaign) -> None:
     received = rows.attempt.result_at or now
     try:
         with transaction.atomic():
-            _apply(rows, campaign, result, received=received, now=now)
-    except Refused as refusal:
-        calls.repair(rows.attempt, "result_in_part", f"The rest of the result was applied. {refusal.message}")
-        _apply(rows, campaign, replace(result, next_communication=None), received=received, now=now)
+            _apply(rows, campaign, result, digits_of, received=received, now=now)
+    except (Refused, ValidationError) as refusal:
+        told = refusal.message if isinstance(refusal, Refused) else " ".join(refusal.messages)
+        calls.repair(rows.attempt, "result_in_part", f"The rest of the result was applied. {told}")
+        _apply(rows, campaign, replace(result, next_communication=None), digits_of, received=received, now=now)
 
 
-def _apply(rows: Held, campaign: Campaign, result: policy.Result, *, received: datetime, now: datetime) -> None:
-    following = _digits(result.next_communication) if result.next_communication else None
+def _apply(
+    rows: Held, campaign: Campaign, result: policy.Result, digits_of: Callable[[str], str],
+    *, received: datetime, now: datetime,
+) -> None:  # fmt: skip
+    following = digits_of(result.next_communication) if result.next_communication else None
     known = next((number for number in rows.numbers if number.digits == following), None)
     stopped = [
         number.pk
@@ -175,8 +190,15 @@ def _apply(rows: Held, campaign: Campaign, result: policy.Result, *, received: d
     verbs.wake()
 
 
-def _digits(number: str) -> str:
-    return numbers.clean(number).digits
+def _digits(number: str, *, known: Collection[str], region: str) -> str:
+    """Return the digits of a number in a result: one of his own as typed, else by the campaign's region."""
+    typed = numbers.clean(number).digits
+    return typed if typed in known or not region else numbers.clean(number, region).digits
+
+
+def _digits_of(rows: Held, region: str) -> Callable[[str], str]:
+    known = frozenset(number.digits for number in rows.numbers)
+    return partial(_digits, known=known, region=region)
 
 
 def _settle(rows: Held, decision: policy.ResultDecision, state: ResultState) -> None:
