@@ -146,7 +146,7 @@ class _Ids:
     def __init__(self, found: QuerySet[Any]) -> None:
         self.kept: IO[bytes] = TemporaryFile()  # noqa: SIM115 (it lives as long as the answer)
         some = array("q")
-        for pk in found.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=PAGE):
+        for pk in found.order_by("pk").values_list("pk", flat=True).distinct().iterator(chunk_size=PAGE):
             some.append(pk)
             if len(some) == PAGE:
                 self.kept.write(some)
