@@ -476,7 +476,7 @@ def _begin_ring(rows: Stage) -> commands.Originate | None:
         return plans.ring(attempt)
     except ValueError as error:
         log.error("The operator of attempt %s cannot be rung: %s", attempt.pk, error, extra={"attempt": attempt.pk})
-        _seek(rows, "NOT_SAYABLE", now, by_others=True)
+        _seek(rows, policy.NOT_SAYABLE, now, by_others=True)
         return None
 
 

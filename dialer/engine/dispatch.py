@@ -44,6 +44,10 @@ BATCH = 250
 ROWS = 4000
 """Subscribers that one pass reads at most, but for ``LEAST_DEPTH`` of each lane."""
 LEAST_DEPTH = 4
+TIMER_LATE = 1
+"""Seconds by which a phone may ring longer than its call timeout: the switch's timers are whole seconds."""
+SENT_WITHIN = 1
+"""Seconds that a claim leaves for the way to the switch: who comes later is not sent (``placing``)."""
 
 
 @dataclass(slots=True)
@@ -336,8 +340,9 @@ class _Room:
         return ConnectOrder.OPERATOR_FIRST if fallen_back else campaign.connect_order
 
     def rings_before(self, campaign_id: int, call_timeout: int, now: datetime) -> int:
-        """Return for how many seconds an operator's phone may ring before the subscriber is dialled."""
-        return call_timeout if self.connect_order(campaign_id, now) == ConnectOrder.OPERATOR_FIRST else 0
+        """Return in how many seconds at most the subscriber is dialled: once an operator's phone has rung."""
+        latest = call_timeout + TIMER_LATE + SENT_WITHIN
+        return latest if self.connect_order(campaign_id, now) == ConnectOrder.OPERATOR_FIRST else 0
 
     def lines_left(self, campaign: Campaign) -> int:
         return max(0, campaign.limit - self.live_of[campaign.pk])

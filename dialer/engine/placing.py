@@ -6,13 +6,15 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 
 from campaigns.fields import allowed_variables
+from campaigns.models import ConnectOrder
 from dialer import clock
-from dialer.engine import calls, plans
+from dialer.engine import calls, dispatch, plans, policy
 from dialer.esl.client import Outcome, Reply
 from dialer.esl.errors import EslError
 from dialer.models import Attempt
@@ -52,7 +54,9 @@ def _place_on(switch: SwitchNode, attempts: list[Attempt], allowed: frozenset[st
             originates[attempt.pk] = commands.originate(plans.plan_of(attempt, allowed))
         except ValueError as error:
             log.error("Attempt %s cannot be put into words: %s", attempt.pk, error, extra={"attempt": attempt.pk})
-            calls.not_sent(attempt.pk, "NOT_SAYABLE", refused=False)
+            calls.not_sent(attempt.pk, policy.NOT_SAYABLE, refused=False)
+    if not originates:
+        return
     held = placer(switch)
     try:
         core = held.line().core_uuid
@@ -76,20 +80,40 @@ def _place_on(switch: SwitchNode, attempts: list[Attempt], allowed: frozenset[st
 
 
 def _mark_sending(originates: Mapping[int, commands.Originate], core: UUID) -> list[int]:
-    """Write ``sending_at`` on those that have not ended; only these may be sent."""
+    """Write ``sending_at`` on those that have not ended and may still be dialled; only these may be sent.
+
+    Whom it comes too late for is withdrawn. One that somebody holds is just being withdrawn, so nobody waits for it:
+    a STOP locks its attempts in another order.
+    """
+    late: list[int] = []
     with transaction.atomic():
-        live = list(
+        now = clock.now()
+        unsent = (
             Attempt.objects.live()
             .filter(pk__in=list(originates), sending_at__isnull=True)
             .order_by("pk")
-            .select_for_update(no_key=True)
-            .values_list("pk", flat=True)
+            .select_for_update(no_key=True, skip_locked=True)
+            .only("connect_order", "operator_timeout", "open_until", "expire_then")
         )
-        Attempt.objects.filter(pk__in=live).update(sending_at=clock.now(), core_uuid=core)
-        for pk, originate in originates.items():
-            if originate.left_out:
-                Attempt.objects.filter(pk=pk).update(variables_left_out=originate.left_out)
+        live = []
+        for attempt in unsent:
+            (late if _comes_too_late(attempt, now) else live).append(attempt.pk)
+        Attempt.objects.filter(pk__in=live).update(sending_at=now, core_uuid=core)
+        for pk in live:
+            if left_out := originates[pk].left_out:
+                Attempt.objects.filter(pk=pk).update(variables_left_out=left_out)
+    for pk in late:
+        log.warning("Attempt %s comes too late for its subscriber's hours or expiry.", pk, extra={"attempt": pk})
+        calls.withdraw(pk)
     return live
+
+
+def _comes_too_late(attempt: Attempt, now: datetime) -> bool:
+    """Tell whether the subscriber's leg, sent now, might begin when his calendar is closed or he has expired."""
+    begins = now
+    if attempt.connect_order == ConnectOrder.OPERATOR_FIRST:
+        begins += timedelta(seconds=attempt.operator_timeout + dispatch.TIMER_LATE)
+    return any(end is not None and end <= begins for end in (attempt.open_until, attempt.expire_then))
 
 
 def ring(attempt_ids: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 from dialer.engine.policy.allotment import CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
 from dialer.engine.policy.ends import (
     ABANDONED,
+    NOT_SAYABLE,
     SUCCESS_CAUSE,
     AttemptFacts,
     EndDecision,
@@ -19,6 +20,7 @@ from dialer.engine.policy.waiting import Waiting, bring, seconds_left, too_many_
 __all__ = [
     "ABANDONED",
     "BURST",
+    "NOT_SAYABLE",
     "SUCCESS_CAUSE",
     "AttemptFacts",
     "CampaignLines",

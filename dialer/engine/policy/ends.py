@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 SUCCESS_CAUSE = "NORMAL_CLEARING"
 ABANDONED = "ABANDONED"
+NOT_SAYABLE = "NOT_SAYABLE"
+"""Cause of an attempt that cannot be put into a command: no switch could be told its number, route or variables."""
+UNSAYABLE_WAIT = 60
+"""Seconds until it is tried again at least: nothing else would hold back the next try, nor the one after it."""
 OF_A_KILL = frozenset({"", "MANAGER_REQUEST", "ORIGINATOR_CANCEL", "NORMAL_CLEARING"})
 """The causes that a leg may have when we hung up; with any other it had ended by itself just before."""
 
@@ -141,7 +145,10 @@ def decide_end(facts: AttemptFacts, member: MemberFacts, rules: Rules, now: date
     elif not facts.subscriber_created:
         # Subscriber first without any news his phone may have rung.
         wait_from = ended if facts.lost and facts.subscriber_first else None
-        return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, wait_from)
+        decision = _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, wait_from)
+        if cause == NOT_SAYABLE:
+            return replace(decision, not_before=now + timedelta(seconds=max(UNSAYABLE_WAIT, rules.retry_wait)))
+        return decision
     elif facts.operator_left or facts.lost or cause == "WITHDRAWN":
         return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, ended)
     else:
