@@ -1098,8 +1098,8 @@ def add_many_do_not_call(
     already get the new terms, attempts on them whose subscriber's leg does not exist yet are withdrawn, and whoever has
     one is planned anew. To do it again changes nothing. Raises ``ValidationError`` for an instant that has passed.
     """
-    now = clock.now()
-    if any(entry.expire_at and entry.expire_at <= now for entry in entries):
+    begun = clock.now()
+    if any(entry.expire_at and entry.expire_at <= begun for entry in entries):
         raise ValidationError({"expire_at": gettext("This instant has passed.")})
     campaign_id = campaign.pk if campaign else None
     last = {entry.digits: entry for entry in entries}
@@ -1107,10 +1107,11 @@ def add_many_do_not_call(
     for batch in planning.batches([last[digits] for digits in sorted(last)]):
         digits = [entry.digits for entry in batch]
         with transaction.atomic():
-            for is_new in _list(batch, campaign_id, now):
-                added, updated = added + is_new, updated + (not is_new)
-            # No pass claims from here to the end of the transaction: what takes long comes after it.
+            # No pass claims from here to the end of the transaction: whatever was reserved was so before the entry,
+            # and is found. What takes long comes after it.
             verbs.withdraw_number(digits, campaign_id=campaign_id)
+            for is_new in _list(batch, campaign_id, clock.now()):
+                added, updated = added + is_new, updated + (not is_new)
         planning.plan_those_with(digits, campaign_id)
     verbs.wake()
     count = ListCount(added, updated, len(last) - added - updated)
