@@ -10,10 +10,12 @@ from dialer.api import attempts, docs, errors, exports, live, sessions
 from dialer.webhooks import api as webhooks
 from members import api as members
 from members import do_not_call_api as do_not_call
+from members.uploads import api as uploads
 
 V2 = "api/v2/"
 CAMPAIGN = f"{V2}dialer/<str:campaign>/"
 MEMBER = f"{CAMPAIGN}members/<str:member>"
+UPLOAD = f"{V2}uploads/<str:upload>"
 WEBHOOK = f"{V2}webhooks/<str:webhook>"
 
 urlpatterns = [
@@ -67,7 +69,19 @@ urlpatterns = [
     ),
     path(f"{V2}do-not-call", do_not_call.DoNotCallList.as_view(), name="api-do-not-call"),
     path(f"{V2}do-not-call/remove", do_not_call.DoNotCallRemove.as_view(), name="api-do-not-call-remove"),
+    path(f"{V2}do-not-call/uploads", uploads.DoNotCallUploads.as_view(), name="api-do-not-call-uploads"),
     path(f"{V2}do-not-call/<str:entry>", do_not_call.OneDoNotCall.as_view(), name="api-do-not-call-entry"),
+    path(f"{CAMPAIGN}uploads", uploads.CampaignUploads.as_view(), name="api-uploads"),
+    path(UPLOAD, uploads.OneUpload.as_view(), name="api-upload"),
+    path(f"{UPLOAD}/preview", uploads.UploadPreview.as_view(), name="api-upload-preview"),
+    path(f"{UPLOAD}/check", uploads.UploadCheck.as_view(), name="api-upload-check"),
+    path(f"{UPLOAD}/load", uploads.UploadLoad.as_view(), name="api-upload-load"),
+    path(f"{UPLOAD}/cancel", uploads.UploadCancel.as_view(), name="api-upload-cancel"),
+    path(f"{UPLOAD}/undo", uploads.UploadUndo.as_view(), name="api-upload-undo"),
+    path(f"{UPLOAD}/faults", uploads.UploadFaults.as_view(), name="api-upload-faults"),
+    path(f"{UPLOAD}/rejected", uploads.UploadRejected.as_view(), name="api-upload-rejected"),
+    path(f"{V2}upload-templates", uploads.UploadTemplates.as_view(), name="api-upload-templates"),
+    path(f"{V2}upload-templates/<str:template>", uploads.OneUploadTemplate.as_view(), name="api-upload-template"),
     path(f"{V2}openapi.json", docs.openapi, name="api-openapi"),
     path("api/docs", docs.swagger, name="api-docs"),
     path("api/redoc", docs.redoc, name="api-redoc"),

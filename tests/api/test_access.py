@@ -69,6 +69,18 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-campaign-do-not-call-remove": {"POST": STAFF},
     "api-do-not-call": {"GET": STAFF, "POST": STAFF},
     "api-do-not-call-remove": {"POST": STAFF},
+    "api-do-not-call-uploads": {"GET": STAFF, "POST": STAFF},
+    "api-uploads": {"GET": STAFF, "POST": STAFF},
+    "api-upload": {"GET": STAFF, "PUT": STAFF, "DELETE": STAFF},
+    "api-upload-preview": {"GET": STAFF},
+    "api-upload-check": {"POST": STAFF},
+    "api-upload-load": {"POST": STAFF},
+    "api-upload-cancel": {"POST": STAFF},
+    "api-upload-undo": {"POST": STAFF},
+    "api-upload-faults": {"GET": STAFF},
+    "api-upload-rejected": {"GET": STAFF},
+    "api-upload-templates": {"GET": STAFF, "POST": STAFF},
+    "api-upload-template": {"GET": STAFF, "DELETE": STAFF},
     "api-do-not-call-entry": {"GET": STAFF, "DELETE": STAFF},
 }
 
