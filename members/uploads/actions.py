@@ -41,7 +41,7 @@ from members.uploads.models import (
     UploadState,
     UploadTemplate,
 )
-from members.uploads.reading import FileRefused
+from members.uploads.opening import FileRefused
 
 if TYPE_CHECKING:
     from typing import TypeAlias

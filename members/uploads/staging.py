@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +44,7 @@ from members.uploads.models import (
     UploadKind,
     UploadState,
 )
-from members.uploads.reading import FileRefused
+from members.uploads.opening import FileRefused, opened
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def work(upload_id: int) -> bool:
         upload = Upload.objects.filter(pk=upload_id, state__in=RUNNING_STATES).first() if mine else None
         if upload is None:
             return False
-        phase = UploadState(upload.state)
+        session, phase = connection.connection, UploadState(upload.state)
         extra = {"upload": upload.pk, "campaign": upload.campaign_id, "phase": phase.value, "try": upload.tries + 1}
         try:
             if upload.tries >= MOST_TRIES:
@@ -112,7 +111,7 @@ def work(upload_id: int) -> bool:
         except FileRefused as refused:
             _fail(upload, _told_of(refused))
         except Exception as error:
-            if isinstance(error, DatabaseError) and not connection.is_usable():
+            if isinstance(error, DatabaseError) and not (connection.connection is session and connection.is_usable()):
                 # The lock is gone with the session; the next sweep sends another worker.
                 log.exception("uploads.session_lost", extra=extra)
                 connection.close()
@@ -128,10 +127,11 @@ def _alone(upload_id: int) -> Iterator[bool]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS, upload_id])
         mine = bool(cursor.fetchone()[0])
+    session = connection.connection
     try:
         yield mine
     finally:
-        if mine and connection.connection is not None:
+        if mine and session is not None and connection.connection is session:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS, upload_id])
 
@@ -313,10 +313,10 @@ def _check(upload: Upload) -> None:
 
 def _count_lines(path: Path, layout: Layout) -> int | None:
     """Return about how many lines a file has, to tell how far it is read; ``None`` where only reading it tells."""
-    if layout.kind != FileKind.CSV or zipfile.is_zipfile(path):
+    if layout.kind != FileKind.CSV:
         return None
     ends = {b"\n": 0, b"\r": 0}
-    with path.open("rb") as file:
+    with opened(path, layout.kind) as file:
         while piece := file.read(1 << 20):
             for end in ends:
                 ends[end] += piece.count(end)
@@ -328,7 +328,7 @@ class _Reader:
 
     def __init__(self, upload: Upload, layout: Layout) -> None:
         self.upload = upload
-        self.layout = layout
+        self.map = reading.compile_rows(layout)
         self.destinations = {index: column.destination for index, column in enumerate(layout.columns)}
         campaign = upload.campaign
         self.rules = members.rules_of(campaign) if campaign else rows.Rules(zone="UTC")
@@ -337,7 +337,7 @@ class _Reader:
 
     def read(self, record: reading.Record, chunk: _Chunk) -> bool:
         """Add a record to a chunk: what was understood, or its faults; ``False`` when it is faulty."""
-        raw, columns, at_fault = reading.row_of(record, self.layout)
+        raw, columns, at_fault = self.map(record)
         if self.is_list:
             row, faults = self._listed(raw)
         else:
@@ -372,7 +372,7 @@ class _Reader:
         return row, faults
 
     def _tell(
-        self, record: reading.Record, columns: Mapping[str, int], at_fault: Mapping[int | None, list[str]],
+        self, record: reading.Record, columns: Mapping[str, int], at_fault: reading.CellFaults,
         faults: rows.Faults, chunk: _Chunk,
     ) -> None:  # fmt: skip
         told: dict[int | None, list[str]] = {column: list(several) for column, several in at_fault.items()}
@@ -814,7 +814,7 @@ def _raw(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ENTRIES = """
-SELECT m.line, m.name AS reason, m.expire_at, n.dial, f.line IS NOT NULL AS taken
+SELECT m.line, m.name AS reason, m.expire_at, n.digits, f.line IS NOT NULL AS taken
 FROM {members} AS m
 JOIN {numbers} AS n ON n.line = m.line
 LEFT JOIN LATERAL (
@@ -834,15 +834,17 @@ def _list(upload: Upload, tables: Tables, after: int, upto: int) -> _Became:
     _find_again(upload, tables, after, upto)
     became = _Became()
     _settle_duplicates(upload, became, after, upto)
-    added: set[int] = set()
-    updated: set[int] = set()
-    for entry in _rows(_ENTRIES, upload, tables, after, upto):
-        if entry["taken"] and upload.on_duplicate != DuplicateRule.UPDATE:
-            continue
-        expire_at, reason = entry["expire_at"] or upload.expire_at, entry["reason"] or upload.reason
-        members.add_do_not_call(entry["dial"], upload.campaign, expire_at, reason, by=upload.by)
-        (updated if entry["taken"] else added).add(entry["line"])
-    became.added, became.updated = len(added), len(updated)
+    entries = _rows(_ENTRIES, upload, tables, after, upto)
+    if upload.on_duplicate != DuplicateRule.UPDATE:
+        entries = [entry for entry in entries if not entry["taken"]]
+    listings = [
+        members.Listing(entry["digits"], entry["expire_at"] or upload.expire_at, entry["reason"] or upload.reason)
+        for entry in entries
+    ]
+    if listings:
+        members.add_many_do_not_call(listings, upload.campaign, by=upload.by)
+    became.added = len({entry["line"] for entry in entries if not entry["taken"]})
+    became.updated = len({entry["line"] for entry in entries if entry["taken"]})
     return became
 
 

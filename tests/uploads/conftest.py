@@ -9,6 +9,7 @@ import pytest
 
 from campaigns.models import Campaign
 from members.uploads import actions, staging
+from members.uploads.layout import Column, Destination, Layout
 from members.uploads.models import Upload, UploadFault
 from tests import factories
 from tests.members.conftest import RecordingEngine
@@ -28,6 +29,16 @@ def campaign(db: None, engine: RecordingEngine) -> Campaign:
     return factories.make_campaign()
 
 
+def column(heading: str) -> Column:
+    """Return what a heading of these tests means."""
+    if heading.startswith("number"):
+        return Column(Destination.NUMBER)
+    if heading.startswith("var:"):
+        return Column(Destination.VARIABLE, name=heading.removeprefix("var:"))
+    known = {"timezone": Destination.TIME_ZONE}
+    return Column(known.get(heading) or (Destination(heading) if heading in set(Destination) else Destination.NOTHING))
+
+
 Begin = Callable[..., Upload]
 
 
@@ -36,9 +47,11 @@ def begin(campaign: Campaign) -> Begin:
     """Return what takes lines, the heading first, as a file of the campaign, with rules of its own."""
 
     def begin(lines: Iterable[str], *, kind: str = "members", to: Campaign | None = campaign, **rules: Any) -> Upload:
+        lines = list(lines)
         content = "".join(f"{line}\n" for line in lines).encode()
         upload = actions.begin(io.BytesIO(content), file_name="list.csv", campaign=to, kind=kind)
-        return actions.set_layout(upload, layout=upload.layout, **rules)
+        columns = tuple(map(column, lines[0].split(",")))
+        return actions.set_layout(upload, layout=Layout(columns=columns).to_json(), **rules)
 
     return begin
 

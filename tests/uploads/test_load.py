@@ -209,7 +209,8 @@ def test_a_number_listed_since_the_check_is_told_and_not_due(begin: Begin, campa
     upload = work(actions.load(upload))
     assert told(upload) == [(2, "listed"), (3, "listed")]
     first, second = Member.objects.order_by("pk")
-    assert first.next_communication and first.next_communication.digits == "0502"
+    assert first.next_communication
+    assert first.next_communication.digits == "0502"
     assert (second.state, second.next_communication) == ("waiting", None)
 
 
