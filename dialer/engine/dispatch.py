@@ -46,6 +46,8 @@ ROWS = 4000
 LEAST_DEPTH = 4
 TIMER_LATE = 1
 """Seconds by which a phone may ring longer than its call timeout: the switch's timers are whole seconds."""
+EXPIRES_SOON = timedelta(hours=2)
+"""Longer than any phone rings: who expires later expires for no operator too soon."""
 SENT_WITHIN = 1
 """Seconds that a claim leaves for the way to the switch: who comes later is not sent (``placing``)."""
 
@@ -193,21 +195,18 @@ def _claim(now: datetime) -> PassReport:
     if not room.lines or not room.operators:
         return PassReport(brought=brought, slow=slow)
     most = int(min(BATCH, room.share.left))
-    candidates, truncated = _candidates(room, now)
-    matches = policy.allot(
+    candidates = _candidates(room, now)
+    matches, cut = policy.allot(
         campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
         operators=[_free_operator(operator) for operator in room.operators.values()],
         tiers=room.tiers,
         lines=room.lines,
-        candidates={
-            campaign: [_candidate(room, ready, now) for ready in found] for campaign, found in candidates.items()
-        },
+        candidates={campaign: [_candidate(room, *one, now) for one in found] for campaign, found in candidates.items()},
         most=most,
     )
-    kept = _until_exhausted(matches, candidates, truncated)
-    report = _reserve(room, kept, {r.member: r for found in candidates.values() for r in found}, now)
+    report = _reserve(room, matches, {r.member: r for found in candidates.values() for r, _ in found}, now)
     report.brought = brought
-    report.full |= len(matches) >= BATCH or len(kept) < len(matches)
+    report.full |= bool(report.claimed) and (cut or len(matches) >= BATCH)
     report.slow = slow or (room.share.slow and len(matches) >= most)
     return report
 
@@ -378,18 +377,17 @@ class _Room:
         return self._open[key]
 
 
-def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set[int]]:
-    """Return for each campaign the subscribers to choose from, the best first, and the campaigns that have more.
+def _candidates(room: _Room, now: datetime) -> dict[int, list[tuple[Ready, bool]]]:
+    """Return for each campaign the subscribers to choose from, the best first; with each whether his lane has more.
 
-    A lane is read only as deep as its share of ``ROWS``. Where a lane had more, what sorts behind its last row is
-    left out, so that nobody is called before a better one who was not read.
+    A lane is read only as deep as its share of ``ROWS``: the last one read of it stands for those behind him.
     """
     shortest = {
         campaign: room.rings_before(campaign, min(timeouts), now)
         for campaign in room.campaigns
         if (timeouts := [o.call_timeout for p in room.tiers[campaign] if (o := room.operators.get(p.operator))])
     }
-    depths, short = _depths(
+    depths = _depths(
         room,
         [
             lane
@@ -401,9 +399,8 @@ def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set
         ],
     )
     if not depths:
-        return {}, set()
-    found: dict[int, list[Ready]] = defaultdict(list)
-    last: dict[int, tuple[object, ...]] = {}
+        return {}
+    found: dict[int, list[tuple[Ready, bool]]] = defaultdict(list)
     by_lane: Counter[Lane] = Counter()
     for ready in lanes.best_of(
         depths,
@@ -411,54 +408,30 @@ def _candidates(room: _Room, now: datetime) -> tuple[dict[int, list[Ready]], set
         unexpired=[now + timedelta(seconds=shortest[lane.campaign]) for lane in depths],
         now=now,
     ):
-        campaign = ready.lane.campaign
-        found[campaign].append(ready)
         by_lane[ready.lane] += 1
-        if campaign in short and by_lane[ready.lane] == depths[ready.lane]:
-            last[campaign] = min(last.get(campaign, ready.order), ready.order)
-    for campaign, rows in found.items():
-        rows.sort(key=lambda ready: ready.order)
-        if campaign in last:
-            found[campaign] = [ready for ready in rows if ready.order <= last[campaign]]
-    return found, set(last)
+        found[ready.lane.campaign].append((ready, by_lane[ready.lane] == depths[ready.lane]))
+    for several in found.values():
+        several.sort(key=lambda one: one[0].order)
+    return found
 
 
-def _depths(room: _Room, chosen: list[Lane]) -> tuple[dict[Lane, int], set[int]]:
+def _depths(room: _Room, chosen: list[Lane]) -> dict[Lane, int]:
     """Share ``ROWS`` out among the lanes, in the order in which their campaigns are served.
 
-    A campaign can use no more of a lane than it has operators and lines; those for whom less is left are returned too.
+    A campaign can use no more of a lane than it has operators and lines.
     """
     by_campaign: dict[int, list[Lane]] = defaultdict(list)
     for lane in chosen:
         by_campaign[lane.campaign].append(lane)
     depths: dict[Lane, int] = {}
-    short: set[int] = set()
     left = ROWS
     for campaign in sorted(by_campaign, key=room.turn):
         # A few more than it can use: some may be on a number that another campaign takes in this very pass.
         need, its = room.need(campaign) + LEAST_DEPTH, by_campaign[campaign]
         depth = min(need, max(LEAST_DEPTH, left // len(its)))
-        if depth < need:
-            short.add(campaign)
         depths |= dict.fromkeys(its, depth)
         left = max(0, left - depth * len(its))
-    return depths, short
-
-
-def _until_exhausted(
-    matches: list[policy.Match], candidates: dict[int, list[Ready]], truncated: set[int]
-) -> list[policy.Match]:
-    """Keep the matches up to the one that used the last candidate of a campaign that has more.
-
-    Those behind it might belong to that campaign's next subscribers: the next pass decides them, at once.
-    """
-    left = {campaign: len(candidates[campaign]) for campaign in truncated}
-    for position, match in enumerate(matches):
-        if match.campaign in left:
-            left[match.campaign] -= 1
-            if not left[match.campaign]:
-                return matches[: position + 1]
-    return matches
+    return depths
 
 
 def _free_operator(operator: Operator) -> policy.FreeOperator:
@@ -473,7 +446,9 @@ def _free_operator(operator: Operator) -> policy.FreeOperator:
     )
 
 
-def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
+def _candidate(room: _Room, ready: Ready, last_read: bool, now: datetime) -> policy.Candidate:
+    expires_soon = ready.expire_at is not None and ready.expire_at <= now + EXPIRES_SOON
+
     def suits(call_timeout: int) -> bool:
         seconds = room.rings_before(ready.lane.campaign, call_timeout, now)
         then = now + timedelta(seconds=seconds)
@@ -487,6 +462,8 @@ def _candidate(room: _Room, ready: Ready, now: datetime) -> policy.Candidate:
         gateway=ready.lane.gateway,
         sticky_operator=ready.lane.sticky or None,
         suits=suits,
+        kind=None if expires_soon else ready.lane,
+        last_read=last_read,
     )
 
 

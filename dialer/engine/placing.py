@@ -95,7 +95,7 @@ def _mark_sending(originates: Mapping[int, commands.Originate], core: UUID) -> l
             .select_for_update(no_key=True, skip_locked=True)
             .only("connect_order", "operator_timeout", "open_until", "expire_then")
         )
-        live = []
+        live: list[int] = []
         for attempt in unsent:
             (late if _comes_too_late(attempt, now) else live).append(attempt.pk)
         Attempt.objects.filter(pk__in=live).update(sending_at=now, core_uuid=core)

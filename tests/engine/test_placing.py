@@ -44,8 +44,8 @@ class Line:
 @pytest.fixture
 def switch(monkeypatch: pytest.MonkeyPatch) -> Line:
     line = Line()
-    node = make_node(name="127.0.0.1:8021", last_event_at=clock.now() + timedelta(hours=1))
-    monkeypatch.setattr(placing, "configured", lambda: [SwitchNode(*node.name.split(":")[:1], 8021, "ClueCon")])
+    make_node(name="127.0.0.1:8021", last_event_at=clock.now() + timedelta(hours=1))
+    monkeypatch.setattr(placing, "configured", lambda: [SwitchNode("127.0.0.1", 8021, "ClueCon")])
     monkeypatch.setattr(placing, "placer", lambda _: line)
     return line
 
@@ -63,6 +63,7 @@ def test_what_cannot_be_said_is_not_tried_again_and_again(switch: Line) -> None:
     assert switch.taken == []
     assert dispatch.run_pass().claimed == []
     member.refresh_from_db()
+    assert attempt.ended_at
     assert member.due_at >= attempt.ended_at + timedelta(seconds=60)
 
 

@@ -743,6 +743,48 @@ def test_a_campaign_does_not_complete_while_somebody_is_on_a_call_or_awaits_a_re
     assert story.campaign.completion == "LIST_COMPLETE"
 
 
+# --- more than one pass reads ---
+
+
+def until_all_is_claimed() -> None:
+    """Run passes as a worker does: until one says that there is no more to claim at once."""
+    while dispatch.run_pass().full:
+        pass
+
+
+def test_a_lower_campaign_gets_no_operator_while_a_higher_one_has_subscribers_who_were_not_read() -> None:
+    """The first of both lists are the same people, whom the highest campaign calls."""
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
+    make_route()
+    highest, middle, lowest = running(priority=3, limit=6), running(priority=2, limit=1), running(priority=1)
+    numbers = [make_number() for _ in range(8)]
+    for number in numbers:
+        make_member(highest, [number])
+        make_member(middle, [number])
+    make_member(lowest)
+    for _ in range(7):
+        make_operator(highest, middle, lowest)
+    until_all_is_claimed()
+    count = [Attempt.objects.filter(campaign=campaign).count() for campaign in (highest, middle, lowest)]
+    assert count == [6, 1, 0]
+
+
+def test_call_backs_for_one_who_cannot_make_them_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He serves another campaign by now, and there are more of them than a pass reads."""
+    monkeypatch.setattr(dispatch, "ROWS", 1)
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
+    make_route()
+    campaign, other = running(), running()
+    gone, _ = make_operator(other), make_operator(campaign)
+    make_member(other, due_at=clock.now() + timedelta(hours=1))
+    later = clock.now() + timedelta(hours=1)
+    for _ in range(6):
+        make_member(campaign, callback=True, sticky_operator=gone, sticky_until=later)
+    member = make_member(campaign)
+    until_all_is_claimed()
+    assert called(Attempt.objects.all()) == [member.pk]
+
+
 # --- two at once ------------------------------------------------------------------------------------------------
 
 

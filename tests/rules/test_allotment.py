@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialer.engine.policy import CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
+from dialer.engine.policy import Allotment, CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
 
 
 @dataclass
@@ -41,13 +41,17 @@ class Room:
 
     def candidate(
         self, campaign: int, member: int, *, digits: str = "", gateway: int = 1, sticky: int | None = None,
-        longest: int = 99,
+        longest: int = 99, last_read: bool = False,
     ) -> None:  # fmt: skip
+        kind = gateway, sticky, longest
         self.candidates.setdefault(campaign, []).append(
-            Candidate(member, digits or str(member), gateway, sticky, lambda seconds: seconds <= longest)
+            Candidate(member, digits or str(member), gateway, sticky, lambda s: s <= longest, kind, last_read)
         )
 
     def allot(self) -> list[Match]:
+        return self.whole().matches
+
+    def whole(self) -> Allotment:
         return allot(
             campaigns=self.campaigns, operators=self.operators, tiers=self.tiers, lines=self.lines,
             candidates=self.candidates, most=self.most,
@@ -232,6 +236,34 @@ def test_a_number_is_called_once_in_all_campaigns() -> None:
     for operator in (1, 2, 3):
         room.operator(operator, 1, 2)
     assert [match.member for match in room.allot()] == [11, 22]
+
+
+def test_it_ends_where_the_next_ones_are_among_those_who_were_not_read() -> None:
+    room = Room()
+    room.campaign(1, priority=2, lines_left=2)
+    room.campaign(2, priority=1)
+    room.candidate(1, 11, digits="5")
+    room.candidate(1, 12, digits="6", last_read=True)
+    room.candidate(2, 21, digits="5")
+    room.candidate(2, 22, digits="6", last_read=True)
+    room.candidate(2, 23)
+    room.operator(1, 1, 2)
+    room.operator(2, 1, 2)
+    assert room.whole() == ([Match(1, 1, 11), Match(1, 2, 12)], False), "nobody is free for the next ones"
+    room.operator(3, 1, 2)
+    assert room.whole() == ([Match(1, 1, 11), Match(1, 2, 12)], True), "two of the other list were passed over"
+
+
+def test_whom_nobody_can_call_is_no_reason_to_end() -> None:
+    room = Room()
+    room.campaign(1, priority=2)
+    room.campaign(2, priority=1)
+    room.candidate(1, 11, longest=5, last_read=True)
+    room.candidate(1, 12)
+    room.candidate(2, 21)
+    room.operator(1, 1, 2)
+    room.operator(2, 1, 2)
+    assert room.whole() == ([Match(1, 1, 12), Match(2, 2, 21)], False)
 
 
 # --- the oracle -------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The rules as pure functions: facts and ``now`` in, a decision out. Knows no model, touches nothing."""
 
-from dialer.engine.policy.allotment import CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
+from dialer.engine.policy.allotment import Allotment, CampaignLines, Candidate, FreeOperator, Match, TierPlace, allot
 from dialer.engine.policy.ends import (
     ABANDONED,
     NOT_SAYABLE,
@@ -22,6 +22,7 @@ __all__ = [
     "BURST",
     "NOT_SAYABLE",
     "SUCCESS_CAUSE",
+    "Allotment",
     "AttemptFacts",
     "CampaignLines",
     "Candidate",

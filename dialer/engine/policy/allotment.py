@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -60,6 +60,10 @@ class Candidate:
     """The only operator who may call him."""
     suits: Callable[[int], bool]
     """Whether he may be claimed by an operator whose phone rings so many seconds."""
+    kind: Hashable = None
+    """Those of a campaign who are of one kind suit the same operators; ``None``: he is like nobody else."""
+    last_read: bool = False
+    """There are more like him, who were not read: whoever comes after him may be worse than they."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ class Match:
     campaign: int
     operator: int
     member: int
+
+
+class Allotment(NamedTuple):
+    """The calls to make, in the order in which they were decided."""
+
+    matches: list[Match]
+    cut: bool
+    """It ended where the next ones are among those who were not read."""
 
 
 RANKS: dict[str, Callable[[FreeOperator], tuple[float, ...]]] = {
@@ -83,13 +95,13 @@ RANKS: dict[str, Callable[[FreeOperator], tuple[float, ...]]] = {
 def allot(
     *, campaigns: Sequence[CampaignLines], operators: Iterable[FreeOperator], tiers: Mapping[int, Sequence[TierPlace]],
     lines: Mapping[int, int], candidates: Mapping[int, Sequence[Candidate]], most: int,
-) -> list[Match]:  # fmt: skip
+) -> Allotment:  # fmt: skip
     """Decide who gets whom, line by line: the highest priority first, equals by the least recently served.
 
     A campaign gives its best candidate (they come in order) who can be called to its best operator for him; a lower
     one is served only when no higher one can use what is left. ``lines`` are the free lines by gateway. At most
-    ``most`` matches, in the order in which they were decided. Time grows with candidates and tier places, not with
-    their product: what is taken is never given back, so whoever cannot be called now cannot be later in this pass.
+    ``most`` matches. Time grows with candidates and tier places, not with their product: what is taken is never given
+    back, so whoever cannot be called now cannot be later in this pass.
     """
     desk = _Desk({operator.id: operator for operator in operators}, dict(lines))
     waiting = {campaign.id: iter(candidates.get(campaign.id, ())) for campaign in campaigns}
@@ -108,13 +120,16 @@ def allot(
         if match is None:
             continue
         candidate, operator = match
-        desk.take(candidate, operator)
-        matches.append(Match(campaign_id, operator.id, candidate.member))
-        left[campaign_id] -= 1
+        if not desk.is_taken(candidate):
+            desk.take(candidate, operator)
+            matches.append(Match(campaign_id, operator.id, candidate.member))
+            left[campaign_id] -= 1
+        if left[campaign_id] and candidate.last_read:
+            return Allotment(matches, cut=True)
         turn += 1
         if left[campaign_id]:
             heappush(heap, (priority, turn, campaign_id))
-    return matches
+    return Allotment(matches, cut=False)
 
 
 class _Desk:
@@ -141,6 +156,9 @@ class _Desk:
             return False
         return gateway is None or self.lines.get(gateway, 0) > 0
 
+    def is_taken(self, candidate: Candidate) -> bool:
+        return not self.taken.isdisjoint((candidate.digits, candidate.member))
+
     def take(self, candidate: Candidate, operator: FreeOperator) -> None:
         del self.free[operator.id]
         self.lines[candidate.gateway] -= 1
@@ -163,9 +181,19 @@ class _Queue:
         for heap in self._kinds.values():
             heapify(heap)
         self._operators: set[int] | None = None
+        self._hopeless: set[Hashable] = set()
+        """Kinds of candidates whom nobody who is left can call."""
 
     def best_for(self, candidate: Candidate) -> FreeOperator | None:
         """Return the best free operator of the campaign for a candidate."""
+        if candidate.kind in self._hopeless:
+            return None
+        found = self._best_for(candidate)
+        if found is None and candidate.kind is not None:
+            self._hopeless.add(candidate.kind)
+        return found
+
+    def _best_for(self, candidate: Candidate) -> FreeOperator | None:
         free = self._desk.free
         if candidate.sticky_operator is not None:
             own = free.get(candidate.sticky_operator)
@@ -189,9 +217,12 @@ class _Queue:
 
 
 def _next_match(desk: _Desk, candidates: Iterable[Candidate], queue: _Queue) -> tuple[Candidate, FreeOperator] | None:
-    """Return the next of a campaign's candidates who can be called, with his operator; ``None`` when nobody can."""
+    """Return the next of a campaign's candidates who can be called, with his operator; ``None`` when nobody can.
+
+    It may be one whose number was taken meanwhile, if he is the last one read: the next ones come in his place.
+    """
     for candidate in candidates:
-        if desk.lines.get(candidate.gateway, 0) < 1 or desk.taken & {candidate.digits, candidate.member}:
+        if desk.lines.get(candidate.gateway, 0) < 1 or (desk.is_taken(candidate) and not candidate.last_read):
             continue
         operator = queue.best_for(candidate)
         if operator is not None:
