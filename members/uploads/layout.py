@@ -179,7 +179,7 @@ def _name_fault(name: str, allowed: Collection[str] | None) -> str:
     return ""
 
 
-NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape"})
+NO_CHARSETS = frozenset({"charmap", "idna", "punycode", "raw-unicode-escape", "unicode-escape"})
 """Ways to write a text in another one, which Python keeps among its character sets."""
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
@@ -93,7 +93,7 @@ def _all_records(path: Path, layout: Layout) -> Iterator[Record]:
 def of_text(file: IO[bytes], layout: Layout) -> Iterator[Record]:
     """Yield the rows of a text. Raises ``FileRefused`` where its character set, or a quote, ends the reading."""
     lines = Lines(file, layout.charset)
-    reader = _csv_reader(lines, layout)
+    reader = csv_reader(lines, layout)
     begins = 1
     while True:
         try:
@@ -116,7 +116,8 @@ def of_text(file: IO[bytes], layout: Layout) -> Iterator[Record]:
             raise
 
 
-def _csv_reader(lines: Any, layout: Layout) -> Any:
+def csv_reader(lines: Iterable[str], layout: Layout) -> Any:
+    """Return a reader of rows that raises ``csv.Error`` for wrong quotes, and can go on behind them."""
     if layout.quote:
         return csv.reader(lines, delimiter=layout.separator, quotechar=layout.quote, strict=True)
     return csv.reader(lines, delimiter=layout.separator, quotechar=None, quoting=csv.QUOTE_NONE, strict=True)
@@ -148,6 +149,8 @@ class Lines:
         """The line that was read last."""
         self.ended = False
         """All were read."""
+        self.separator = ""
+        """What the file itself says of it."""
 
     def __iter__(self) -> Iterator[str]:
         for text in self._texts():
@@ -172,7 +175,10 @@ class Lines:
             except UnicodeError:
                 refused, text = self._refusal(None), ""
             if not read:
-                text = EXCEL_SEPARATOR.sub("", text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"), count=1)
+                text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+                if said := EXCEL_SEPARATOR.match(text):
+                    self.separator = said[1]
+                    text = text[said.end() :]
             read += len(piece)
             text = rest + text
             if not piece:
