@@ -18,6 +18,7 @@ from typing import Any
 from django import db
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q
+from psycopg.errors import DeadlockDetected
 
 from agents import actions as agents
 from agents.models import Operator
@@ -157,7 +158,13 @@ class Listener:
 
     def _apply(self, event: events.SwitchEvent, line: Line) -> None:
         try:
-            self._take(event, line)
+            try:
+                self._take(event, line)
+            except db.OperationalError as error:
+                if not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+                log.warning("An event met a deadlock and is applied again: %s", event)
+                self._take(event, line)
         except (EslError, db.OperationalError, db.InterfaceError):
             raise
         except Exception:

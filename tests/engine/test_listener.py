@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from agents.models import Operator
 from campaigns.models import Campaign, CampaignState, ConnectOrder
@@ -27,8 +27,11 @@ from dialer.engine.listener import Listener
 from dialer.models import Attempt, Node, Repair
 from dialer.processes import PROJECT
 from dialer.simulator.thread import SimulatorThread
+from dialer.switch import events
 from dialer.switch.nodes import SwitchNode, configured
 from members.models import Member
+from tests.engine.story import Story
+from tests.engine.test_rules import in_threads
 from tests.factories import make_campaign, make_gateway, make_member, make_node, make_operator, make_route
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -197,6 +200,33 @@ def test_events_that_two_listeners_apply_do_nothing_twice(
     assert len(simulator.calls) == 24, "one leg each for twelve subscribers and operators"
     assert sum(operator.calls for operator in Operator.objects.all()) == 12
     assert not Repair.objects.exists()
+
+
+def test_an_event_that_loses_a_deadlock_is_applied_all_the_same() -> None:
+    story = Story()
+    story.operator_rings()
+    listener = Listener(SwitchNode("127.0.0.1", 8021, "ClueCon"))
+    end = events.LegHungUp(
+        at=story.at(3), core_uuid=story.core, leg=story.attempt.operator_uuid, attempt_id=story.attempt.pk,
+        role="operator", cause="CALL_REJECTED", created_at=None, progress_at=None, answered_at=None, bridged_at=None,
+        originate_disposition="", last_bridge_hangup_cause="", by_phone=True,
+    )  # fmt: skip
+    has_member = Event()
+
+    def another() -> None:
+        """Lock the two rows of the call the wrong way round."""
+        with transaction.atomic():
+            Member.objects.select_for_update().get(pk=story.member.pk)
+            has_member.set()
+            time.sleep(0.5)  # the listener has the operator by now, and waits
+            Operator.objects.select_for_update().get(pk=story.operator.pk)
+
+    def listen() -> None:
+        has_member.wait(10)
+        listener._apply(end, None)  # type: ignore[arg-type]  # it orders nothing
+
+    in_threads(another, listen)
+    assert story.now()[0].cause == "CALL_REJECTED"
 
 
 def test_a_switch_that_one_listener_cannot_reach_is_tried_by_the_other(start: Start, settings: Any) -> None:
