@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench faults fuzz clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads faults fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -81,6 +81,9 @@ rehearse: $(READY) ## Play a scenario through the whole stack (SCENARIO=FILE SEE
 
 bench: $(READY) ## Measure the dial loop at ten thousand and a million subscribers
 	@$(RUN) manage.py bench $(ARGS)
+
+bench-uploads: $(READY) ## Check and load a million subscribers, beside raw COPY of the same rows
+	@$(RUN) manage.py bench_uploads $(ARGS)
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults $(ARGS)

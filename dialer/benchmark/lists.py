@@ -35,24 +35,36 @@ GROUPS = (
 
 def load(members: int) -> None:
     """Fill an empty, migrated database: every group with so many subscribers of one number each."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_COMMON, {"gateways": GATEWAYS, "operators": OPERATORS})
+    with transaction.atomic():
+        make_common()
         for group in GROUPS:
-            parameters = {
-                "first": group.first_campaign,
-                "campaigns": group.campaigns,
-                "members": members,
-                "from": (group.first_campaign - 1) * 100_000,
-                "hard": group.hard,
-                "full": min(100_000, members // 10),
-                "calendar": 2 if group.hard else 1,
-                "gateways": GATEWAYS,
-                "closed": CLOSED,
-            }
-            for statement in (_CAMPAIGNS, _TIERS, _MEMBERS, _NUMBERS):
-                cursor.execute(statement, parameters)
+            make_group(group, members)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+
+
+def make_common() -> None:
+    """Make what all lists share: calendars, gateways, a route, a switch, operators."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COMMON, {"gateways": GATEWAYS, "operators": OPERATORS})
+
+
+def make_group(group: Group, members: int) -> None:
+    """Make the campaigns of a list with so many subscribers of one number each."""
+    parameters = {
+        "first": group.first_campaign,
+        "campaigns": group.campaigns,
+        "members": members,
+        "from": (group.first_campaign - 1) * 100_000,
+        "hard": group.hard,
+        "full": min(100_000, members // 10),
+        "calendar": 2 if group.hard else 1,
+        "gateways": GATEWAYS,
+        "closed": CLOSED,
+    }
+    with connection.cursor() as cursor:
+        for statement in (_CAMPAIGNS, _TIERS, _MEMBERS, _NUMBERS):
+            cursor.execute(statement, parameters)
 
 
 def only(group: Group, operators: int) -> None:
@@ -82,22 +94,25 @@ SELECT id, 'trunk-' || id, 'sofia/gateway/{gateway}/{number}', CASE WHEN id = %(
 FROM generate_series(1, %(gateways)s) AS id;
 INSERT INTO campaigns_route (id, position, name, pattern, gateway_id, strip, prepend, caller_id, variables, enabled)
 VALUES (1, 0, '', '', 1, 0, '', '', '{}', true);
-INSERT INTO dialer_node (id, name, enabled, connected, block_step, blocked_reason)
-VALUES (1, '127.0.0.1:8021', true, true, 0, '');
+INSERT INTO dialer_node (id, name, enabled, connected, block_step, blocked_reason, listener, version, weight, ready,
+    sessions_of_others, tokens)
+VALUES (1, '127.0.0.1:8021', true, true, 0, '', '', '', 1, true, 0, 0);
 INSERT INTO agents_operator (id, name, extension, contact, call_timeout, wrap_up_time, max_no_answer, busy_delay,
     reject_delay, no_answer_delay, status, next_status, forced_break, state, no_answer_count, registered, uses_client,
-    client_connected, call_centre_mode, calls, talk_seconds, archived)
+    client_connected, call_centre_mode, calls, talk_seconds, archived, sip_password_a1)
 SELECT id, 'Operator ' || id, id::text, '', 15, 10, 3, 15, 15, 10, 'available', '', false, 'waiting', 0, true, false,
-       false, false, 0, 0, false
+       false, false, 0, 0, false, ''
 FROM generate_series(1, %(operators)s) AS id;
 """
 
 _CAMPAIGNS = """
 INSERT INTO campaigns_campaign (id, name, type, calendar_id, priority, "limit", retry_wait, max_retries, min_duration,
     wait_for_result, wrap_up_time, originate_timeout, variables, connect_order, strategy, caller_id,
-    error_stops_number_only, minus_limit, wrap_up_until_result, state, completion, completion_left)
+    error_stops_number_only, minus_limit, wrap_up_until_result, state, completion, completion_left, abandon_message,
+    abandonment_cap, answer_window, record, waiting_sound, default_region, zone_from_number, zoned_by)
 SELECT id, 'Campaign ' || id, 'progressive', %(calendar)s, id %% 5, 1000, 60, 5, 10, false, 60, 60, '{}',
-       'operator_first', 'longest_idle', '', false, 20, false, 'idle', '', 0
+       'operator_first', 'longest_idle', '', false, 20, false, 'idle', '', 0, '', 3, 2,
+       false, 'ringback', '', 'off', 'off'
 FROM generate_series(%(first)s, %(first)s + %(campaigns)s - 1) AS id
 """
 
