@@ -210,7 +210,7 @@ class _Reader:
         if len(value) > length:
             self.fault(name, f"This is {len(value)} characters long: at most {length}.")
             return ""
-        for char in value:
+        for char in "" if value.isprintable() else value:
             if unicodedata.category(char) in {"Cc", "Cs"}:
                 self.fault(name, f"This holds the control character U+{ord(char):04X}.")
                 return ""
