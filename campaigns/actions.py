@@ -456,9 +456,13 @@ def block_gateway(gateway_id: int, reason: str, now: datetime) -> bool:
     return True
 
 
-def unblock_gateway(gateway_id: int) -> None:
-    """Forget the refusals of a gateway that has taken a call. Writes only where there is something to forget."""
-    if Gateway.objects.filter(pk=gateway_id, block_step__gt=0).update(
-        blocked_until=None, block_step=0, blocked_reason=""
-    ):
+def unblock_gateway(gateway_id: int, rang_at: datetime | None = None) -> None:
+    """Forget the refusals of a gateway, or those before it took a call that rang at ``rang_at``.
+
+    A call that rang before tells nothing of it. Writes only where there is something to forget.
+    """
+    refused = Gateway.objects.filter(pk=gateway_id, block_step__gt=0)
+    if rang_at is not None:
+        refused = refused.filter(Q(blocked_until__isnull=True) | Q(blocked_until__lte=rang_at))
+    if refused.update(blocked_until=None, block_step=0, blocked_reason=""):
         verbs.wake()

@@ -742,9 +742,10 @@ def _block(node: Node | None, gateway_id: int | None, reason: str, tried_at: dat
 
 
 def _unblock(attempt: Attempt) -> None:
-    campaigns.unblock_gateway(attempt.gateway_id)
+    rang_at = attempt.subscriber_ringing_at or attempt.subscriber_answered_at
+    campaigns.unblock_gateway(attempt.gateway_id, rang_at)
     if attempt.operator_gateway_id is not None:
-        campaigns.unblock_gateway(attempt.operator_gateway_id)
+        campaigns.unblock_gateway(attempt.operator_gateway_id, attempt.operator_ringing_at)
 
 
 def withdraw(attempt_id: int, *, by: AbstractBaseUser | AnonymousUser | None = None, person: bool = False) -> bool:

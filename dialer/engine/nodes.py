@@ -35,6 +35,8 @@ HEARD_WITHIN = timedelta(seconds=10)
 LIMITS = frozenset({"DESTINATION_OUT_OF_ORDER"})
 """What a switch answers, without a channel, when a limit of its own is reached: sessions, or sessions per second. It
 says the same while it is paused."""
+LAST_STEP = 6
+"""The step of the longest pause: a switch may refuse calls for weeks."""
 SECOND = timedelta(seconds=1)
 LOOKED_INTO = 1000
 """Newest attempts among which those of the last second are looked for."""
@@ -195,7 +197,9 @@ def block(node: Node, reason: str, now: datetime) -> None:
     if node.blocked_until is not None and node.blocked_until > now:
         return
     Node.objects.filter(pk=node.pk, block_step=node.block_step).update(
-        blocked_until=now + back_off(node.block_step), block_step=node.block_step + 1, blocked_reason=reason[:200]
+        blocked_until=now + back_off(node.block_step),
+        block_step=min(node.block_step + 1, LAST_STEP),
+        blocked_reason=reason[:200],
     )
 
 

@@ -240,6 +240,7 @@ def test_a_switch_that_refuses_everything_gets_none_for_longer_and_longer(time: 
         assert node.blocked_reason == "DESTINATION_OUT_OF_ORDER"
         assert node.rate is None
         time.shift(pause + 2)
+    assert node.block_step == 6, "it may refuse calls for weeks, and a column has an end"
     nodes.took_calls(node.pk, clock.now())
     node.refresh_from_db()
     assert (node.blocked_until, node.block_step, node.blocked_reason) == (None, 0, "")

@@ -497,6 +497,22 @@ def test_a_gateway_that_is_down_rests_and_rings_no_operator_meanwhile(
     assert len(claim(clock.now() + timedelta(seconds=1))) == 1
 
 
+def test_the_end_of_an_earlier_call_does_not_end_the_rest_of_a_gateway(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    story = Story()
+    story.bridged(5)
+    gateway = story.attempt.gateway
+    for seconds, pause in ((10, 1), (12, 2)):
+        campaigns.block_gateway(gateway.pk, "GATEWAY_DOWN", story.at(seconds))
+        gateway.refresh_from_db()
+        assert gateway.blocked_until == story.at(seconds + pause)
+    with django_capture_on_commit_callbacks(execute=True):
+        story.both_end(13)
+    gateway.refresh_from_db()
+    assert (gateway.blocked_until, gateway.block_step) == (story.at(14), 2)
+
+
 def test_the_gateway_of_an_outside_operator_rests_when_it_refused_his_leg(
     django_capture_on_commit_callbacks: Any,
 ) -> None:
