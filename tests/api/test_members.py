@@ -569,3 +569,28 @@ def test_of_two_uploads_side_by_side_that_share_numbers_each_number_is_added_onc
     with ThreadPoolExecutor(2) as threads:
         assert sum(threads.map(send, range(2))) == 100
     assert Member.objects.count() == 100
+
+
+class TestNumbersAndZones:
+    def test_the_zones_that_count_are_shown_and_whose_they_are(self, crm: Caller, campaign: Campaign) -> None:
+        Campaign.objects.filter(pk=campaign.pk).update(zone_from_number="intersection")
+        bodies = [row("+34612345678"), row("+34612345679", timezone="Asia/Tokyo"), row("1")]
+        shown = [add(crm, campaign, body).json() for body in bodies]
+        assert [(one["zones"], one["zone_from"]) for one in shown] == [
+            (["Atlantic/Canary", "Europe/Madrid"], "number"),
+            (["Asia/Tokyo"], "subscriber"),
+            ([campaign.calendar.time_zone], "calendar"),
+        ]
+
+    def test_a_number_is_found_however_it_is_written(self, crm: Caller, campaign: Campaign) -> None:
+        Campaign.objects.filter(pk=campaign.pk).update(default_region="UA")
+        added = add(crm, campaign, row("050 123 45 67")).json()
+        for typed in ("0501234567", "%2B380501234567", "380-50-123-45-67"):
+            page = crm.get(f"dialer/{campaign.pk}/members?number={typed}").json()
+            assert [one["id"] for one in page["results"]] == [added["id"]], typed
+
+    def test_what_is_no_possible_number_is_refused_by_its_field(self, crm: Caller, campaign: Campaign) -> None:
+        Campaign.objects.filter(pk=campaign.pk).update(default_region="UA")
+        answer = add(crm, campaign, row("123 45 67"))
+        assert answer.status_code == 400
+        assert "area code" in str(faults(answer)["communications[0].number"])

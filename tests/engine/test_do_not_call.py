@@ -225,8 +225,15 @@ def test_a_claim_that_is_being_written_is_withdrawn(pool: ThreadPoolExecutor) ->
 def test_without_the_lock_of_the_pass_a_claim_outlives_the_listing(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, main = dispatch.lock_pass, []
-    monkeypatch.setattr(dispatch, "lock_pass", lambda: main.append(1) if main else (main.append(1), real()))
+    real = dispatch.lock_pass
+    takers: list[str] = []
+
+    def only_the_first() -> None:
+        takers.append("pass")
+        if len(takers) == 1:
+            real()
+
+    monkeypatch.setattr(dispatch, "lock_pass", only_the_first)
     assert list_during_a_claim(pool).ended_at is None
 
 

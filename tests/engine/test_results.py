@@ -498,6 +498,41 @@ def test_a_result_given_during_the_call_leaves_him_his_own_wrap_up() -> None:
     assert (story.now()[1].state, story.now()[1].wrap_up_until) == (OperatorState.WRAP_UP, story.at(40))
 
 
+def test_numbers_in_a_result_are_read_as_the_campaign_reads_them() -> None:
+    story = waiting(default_region="UA", member={"numbers": ["050 123 45 67", "050 765 43 21"]})
+    story.talk(20)
+    with pytest.raises(ValidationError) as refused:
+        report(story, success=False, stop_communications=["123 45 67"])
+    assert set(refused.value.message_dict) == {"stop_communications"}
+    report(story, success=False, stop_communications=["(050) 123-45-67"], next_communication="067 111 22 33")
+    assert list(story.member.communications.order_by("pk").values_list("digits", "stopped")) == [
+        ("380501234567", "result"), ("380507654321", ""), ("380671112233", ""),
+    ]  # fmt: skip
+
+
+def test_a_result_finds_a_number_that_was_entered_before_the_campaign_had_a_region() -> None:
+    story = waiting(member={"numbers": ["0501234567", "0507654321"]})
+    Campaign.objects.filter(pk=story.campaign.pk).update(default_region="UA")
+    story.talk(20)
+    report(story, success=False, stop_communications="050 123 45 67", next_communication="0507654321")
+    assert dict(story.member.communications.values_list("digits", "stopped")) == {
+        "0501234567": "result", "0507654321": "",
+    }  # fmt: skip
+
+
+def test_a_stored_number_that_the_new_region_does_not_know_is_left_out_and_the_rest_applied() -> None:
+    story = waiting(member={"numbers": ["0501234567", "0507654321"]})
+    story.bridged()
+    report(story, success=False, stop_communications="0501234567", next_communication="112")
+    Campaign.objects.filter(pk=story.campaign.pk).update(default_region="UA")
+    story.both_end(30)
+    assert dict(story.member.communications.values_list("digits", "stopped")) == {
+        "0501234567": "result", "0507654321": "",
+    }  # fmt: skip
+    assert "too short" in Repair.objects.get(attempt=story.attempt, kind="result_in_part").detail
+    assert story.now()[2].state == MemberState.WAITING
+
+
 def test_the_ledger_agrees_with_what_is_cached_after_every_kind_of_result() -> None:
     for body in ({"success": True}, {"success": False}, {"success": False, "reset_retries": True}, None):
         story = waiting()

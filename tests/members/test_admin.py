@@ -473,3 +473,47 @@ def test_who_may_only_look_can_change_nothing(client: Client, campaign: Campaign
     client.post(LIST, {"action": "end_selected", "_selected_action": [member.pk], "confirmed": "yes"})
     client.post(LIST, {"action": "delete_selected", "_selected_action": [member.pk], "confirmed": "yes"})
     assert factories.states([member]) == [MemberState.READY]
+
+
+# --- numbers by the region of a campaign ------------------------------------------------------------------------------
+
+
+def test_a_number_is_read_by_the_region_of_the_campaign(browser: Browser, campaign: Campaign) -> None:
+    Campaign.objects.filter(pk=campaign.pk).update(default_region="UA")
+    assert "lacks its area code" in add(browser, campaign, "123 45 67").content.decode()
+    assert add(browser, campaign, "050 123 45 67").status_code == 302
+    member = Member.objects.get()
+    assert member.communications.get().digits == "380501234567"
+    more = {"communications__TOTAL_FORMS": 2, "communications__1__priority": 0}
+    told = browser.send(page(member), **more, communications__1__number="+380 50 123-45-67").content.decode()
+    assert "is twice in this subscriber" in told
+    assert browser.send(page(member), **more, communications__1__number="067 123 45 67").status_code == 302
+    assert member.communications.filter(digits="380671234567").exists()
+
+
+def test_a_number_from_before_the_region_does_not_hold_up_its_page(browser: Browser, campaign: Campaign) -> None:
+    member = actions.add_members(campaign, [{"communications": [{"number": "112"}]}])[0]
+    Campaign.objects.filter(pk=campaign.pk).update(default_region="UA")
+    assert browser.send(page(member), communications__0__description="short").status_code == 302
+    assert member.communications.get().description == "short"
+
+
+def test_the_page_shows_the_zones_that_count_and_whose_they_are(browser: Browser, campaign: Campaign) -> None:
+    Campaign.objects.filter(pk=campaign.pk).update(zone_from_number="intersection")
+    rows = [{"communications": [{"number": number}]} for number in ("1", "+12025550100", "+34612345678")]
+    shown = [browser.client.get(page(member)).content.decode() for member in actions.add_members(campaign, rows)]
+    assert "Europe/Kyiv, the calendar&#x27;s" in shown[0]
+    assert "America/New_York, by his number" in shown[1]
+    assert "Atlantic/Canary, Europe/Madrid, by his number; all must be open" in shown[2]
+
+
+def test_an_entry_from_before_the_region_keeps_its_number(browser: Browser, campaign: Campaign) -> None:
+    entry = actions.add_do_not_call("0501234567", campaign)
+    Campaign.objects.filter(pk=campaign.pk).update(default_region="UA")
+    url = reverse("admin:members_donotcall_change", args=[entry.pk])
+    assert browser.send(url, reason="asked").status_code == 302
+    assert list(DoNotCall.objects.values_list("digits", "reason")) == [("0501234567", "asked")]
+    browser.send(reverse("admin:members_donotcall_add"), digits="050 123 45 67", campaign=campaign.pk)
+    assert set(DoNotCall.objects.values_list("digits", flat=True)) == {"0501234567", "380501234567"}
+    told = browser.send(reverse("admin:members_donotcall_add"), digits="+380501234567", campaign=campaign.pk)
+    assert "on the list already" in told.content.decode()
