@@ -90,8 +90,8 @@ class MemberView(serializers.ModelSerializer):
         model = Member
         fields: ClassVar = [
             "id", "campaign", "external_id", "name", "priority", "timezone", "zones", "zone_from", "expire",
-            "variables", "communications", "state", "due", "callback", "attempts", "end_cause", "success", "ended",
-            "created",
+            "caller_id", "variables", "communications", "state", "due", "callback", "attempts", "end_cause", "success",
+            "ended", "created",
         ]  # fmt: skip
 
 
@@ -114,6 +114,11 @@ def _show(member_id: int) -> Any:
 )
 class TypedNumber(Text):
     """A telephone number as people write it."""
+
+
+@extend_schema_field({"type": "string", "pattern": r"^\s*(\+?[0-9*#]+)?\s*$", "examples": ["+380441234567"]})
+class CallerId(Text):
+    """The number that a subscriber sees."""
 
 
 class CommunicationBody(Body):
@@ -142,6 +147,10 @@ class OwnBody(Body):
     variables = Variables(
         required=False, allow_null=True,
         help_text="Names and values that go into the call's channel: text, numbers, true or false.",
+    )  # fmt: skip
+    caller_id = CallerId(
+        max_length=32, required=False, allow_null=True, allow_blank=True,
+        help_text="The number that he sees. Without one the route's counts, or else the campaign's.",
     )  # fmt: skip
     external_id = Text(
         max_length=100, required=False, allow_null=True, allow_blank=True, help_text="Your own key; once a campaign."

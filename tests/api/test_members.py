@@ -101,6 +101,15 @@ class TestAddingOne:
         }  # fmt: skip
         assert "offset" in found["expire"][0]
 
+    def test_the_number_that_he_sees_is_taken_shown_and_changed(self, crm: Caller, campaign: Campaign) -> None:
+        shown = add(crm, campaign, row(caller_id="+380441234567")).json()
+        assert shown["caller_id"] == Member.objects.get().caller_id == "+380441234567"
+        address = f"dialer/{campaign.pk}/members/{shown['id']}"
+        assert crm.patch(address, {"caller_id": "100"}).json()["caller_id"] == "100"
+        assert crm.patch(address, {"caller_id": None}).json()["caller_id"] == crm.get(address).json()["caller_id"] == ""
+        assert set(faults(crm.patch(address, {"caller_id": "Anna"}))) == {"caller_id"}
+        assert set(faults(add(crm, campaign, row(caller_id=100)))) == {"caller_id"}
+
     def test_a_number_of_another_subscriber_is_a_fault_of_that_number(self, crm: Caller, campaign: Campaign) -> None:
         factories.make_member(campaign, ["0501112233"])
         found = faults(add(crm, campaign, row("44", "050 111-22-33")))
