@@ -50,6 +50,8 @@ REFUSALS = GATEWAY_REFUSALS | {
     "USAGE",
 }
 """Errors without a channel by which the switch or a gateway, not a person's phone, refused the call."""
+REFUSED_IN_A_ROW = 3
+"""Calls with one operator that a switch which takes others may refuse before it is put down to his phone."""
 LEFT_ALONE = timedelta(seconds=1)
 """How much later than the other a leg must end to have been left alone; two that end together differ by less."""
 CREATED = {"operator": "operator_ringing_at", "subscriber": "subscriber_created_at"}
@@ -295,13 +297,23 @@ def _job_failed(event: events.JobDone, rows: Held) -> None:
         if rows.attempt.operator_ringing_at is None:
             rows.set_once("operator_cause", event.cause)
             rows.set_once("operator_ended_at", event.at)
-            end(rows, refused=event.cause in REFUSALS)
+            end(rows, refused=event.cause in REFUSALS and not _is_his_phones(event.cause, rows.attempt))
     elif event.job_uuid == rows.attempt.operator_job_uuid:
         if rows.attempt.operator_ringing_at is None:
             _operator_gone(rows, event.cause, event.at, refused=event.cause in REFUSALS)
     elif rows.attempt.subscriber_created_at is None:
         rows.set_once("subscriber_cause", event.cause)
         end(rows, refused=True)
+
+
+def _is_his_phones(cause: str, attempt: Attempt) -> bool:
+    """Tell whether an operator's own phone is what refuses, in the words of a full switch: always his calls, while
+    those of others ring."""
+    before = Attempt.objects.ended().filter(operator=attempt.operator_id, node=attempt.node_id).order_by("-pk")
+    last = list(before.values_list("pk", "operator_cause", "operator_ringing_at")[:REFUSED_IN_A_ROW])
+    if cause not in nodes.LIMITS or [row[1:] for row in last] != [(cause, None)] * REFUSED_IN_A_ROW:
+        return False
+    return Attempt.objects.filter(pk__gt=last[-1][0], node=attempt.node_id, operator_ringing_at__isnull=False).exists()
 
 
 def _hung_up(event: events.LegHungUp, rows: Held) -> None:

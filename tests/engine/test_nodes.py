@@ -295,6 +295,28 @@ def test_the_refused_second_leg_of_a_call_tells_of_the_pace_too(
     assert (story.node.rate, story.node.blocked_until) == (1.5, None)
 
 
+def test_a_phone_that_is_always_refused_while_others_ring_rests_and_not_its_switch(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    story = Story()
+    for number in range(1, 5):
+        Node.objects.update(blocked_until=None, rate=None, tokens=1)
+        if number > 1:
+            story.reserve()
+        if number == 2:
+            now = clock.now()
+            other = make_member(story.campaign)
+            make_attempt(other, make_operator(), node=story.node, sending_at=now, operator_ringing_at=now)
+        with django_capture_on_commit_callbacks(execute=True):
+            story.job(0.1, "DESTINATION_OUT_OF_ORDER")
+        attempt, operator, member = story.now()
+        story.node.refresh_from_db()
+        assert (attempt.outcome, member.counted) == ("refunded", 0)
+        his = number == 4
+        assert (operator.no_answer_count, operator.ready_at is not None) == (int(his), his)
+        assert (story.node.rate is None and story.node.blocked_until is None) == his
+
+
 # --- what a person asks -----------------------------------------------------------------------------------------
 
 
