@@ -83,6 +83,16 @@ class Lease:
         self._stand_by(True)
         return False
 
+    def take_away(self) -> None:
+        """End the session of whoever has the right; when he goes on he finds it lost, and stands by."""
+        self._ask(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND classid = %s AND objid = %s",
+            HEARS,
+            self.node_id,
+        )
+
     def give_up(self) -> None:
         """Let another listener have the right, and stand by."""
         self._stand_by(True)

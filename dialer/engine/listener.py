@@ -46,6 +46,8 @@ SEEN_EVERY = 1.0
 """Real seconds between two notes of "the switch was heard"."""
 STAND_BY_EVERY = 1.0
 """Real seconds between two looks of a stand-by whether the switch is still heard."""
+HANGS_AFTER = timedelta(seconds=30)
+"""Real time after which one that should hear the switch, and has not noted so, is taken to hang."""
 GONE_AFTER = 15.0
 """Real seconds after which a switch at whose address nothing listens is reckoned to run no more."""
 SILENT_AFTER = timedelta(minutes=5)
@@ -97,6 +99,9 @@ class Listener:
                 if not stands_by:
                     log.info("Standing by for switch %s.", self.switch.name)
                 stands_by = True
+                if self._hangs():
+                    log.error("The listener of switch %s hangs: its right is taken away.", self.switch.name)
+                    lease.take_away()
                 self.stopping.wait(STAND_BY_EVERY)
                 continue
             stands_by = False
@@ -116,6 +121,15 @@ class Listener:
                 self._mind_gone(error)
                 lease.give_up()  # another machine may reach the switch
                 self.stopping.wait(pause)
+
+    def _hangs(self) -> bool:
+        """Tell whether the listener that has the right says no more that it hears the switch, nor that it does not.
+
+        Once: from then on the switch counts as not heard, until whoever takes over has found it.
+        """
+        since = clock.now() - HANGS_AFTER * clock.FACTOR
+        hanging = Node.objects.filter(pk=self.node.pk, connected=True, last_event_at__lt=since)
+        return bool(hanging.update(connected=False))
 
     def _mind_gone(self, error: EslError) -> None:
         """End the calls of a switch that does not come back, so that nobody stays held by them.

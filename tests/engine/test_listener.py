@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -280,6 +281,31 @@ def test_when_its_listener_is_killed_the_stand_by_hears_a_switch_within_seconds(
         for process in processes:
             process.wait(10)
     assert invariants.find_violations() == []
+
+
+def test_a_listener_that_hangs_is_relieved_by_the_stand_by(
+    simulator: SimulatorThread, environment: dict[str, str], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "HANGS_AFTER", timedelta(seconds=3))
+    command = [sys.executable, "manage.py", "listen"]
+    process = subprocess.Popen(command, cwd=PROJECT, env={**environment, "FREESWITCH_URL": simulator.url})
+    try:
+        eventually(lambda: Node.objects.filter(connected=True).exists(), 30)
+        hanging = Node.objects.get().listener
+        (switch,) = configured()
+        start(Listener(switch, "standing-by"))
+        eventually(lambda: who() == (hanging, ["standing-by"]))
+        time.sleep(4)
+        assert who()[0] == hanging, "one that hears keeps its right"
+        process.send_signal(signal.SIGSTOP)
+        eventually(lambda: Node.objects.filter(connected=True, listener="standing-by").exists(), 8)
+        process.send_signal(signal.SIGCONT)
+        eventually(lambda: who() == ("standing-by", [hanging]))
+        assert Node.objects.get().listener == "standing-by"
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(10)
 
 
 # --- several switches -------------------------------------------------------------------------------------------
