@@ -213,7 +213,7 @@ def _score(sample: bytes, charset: str, letters: str) -> float:
 SEPARATORS = ",;\t|"
 """The usual ones."""
 RARE_SEPARATORS = "\x1f\x01~^§¦!#$%&*:="
-LESS_LIKELY = 0.7
+LESS_LIKELY = 0.5
 """How much better a file must be read without quotes to be taken as one that has none."""
 
 

@@ -21,6 +21,8 @@ MAX_UNPACKED = 2 * 1024**3
 MAX_SHARED = 256 * 1024**2
 """Of them, those of the texts of a workbook, which are kept in memory while it is read."""
 HEAD = 4096
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a zip begins, and an empty one."""
 
 
 class FileRefused(ValueError):
@@ -72,7 +74,7 @@ def kind_of(path: Path) -> FileKind:
         head = file.read(HEAD)
         if not head:
             raise FileRefused(gettext("The file is empty."))
-        if head[:4] != b"PK\x03\x04":
+        if head[:4] not in ZIP:
             _refuse_foreign(head)
             return FileKind.CSV
         with _archive(file) as archive:
@@ -82,7 +84,7 @@ def kind_of(path: Path) -> FileKind:
                 head = member.read(HEAD)
     if not head:
         raise FileRefused(gettext("The file in the zip is empty."))
-    if head[:4] == b"PK\x03\x04":
+    if head[:4] in ZIP:
         return FileKind.XLSX  # if it is none after all, that is told when it is read
     _refuse_foreign(head)
     return FileKind.CSV
@@ -93,7 +95,7 @@ def opened(path: Path, kind: FileKind) -> Iterator[IO[bytes]]:
     """Open the text or the workbook itself. Raises ``FileRefused``, also for a zip that turns out to be damaged."""
     with ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
-        packed = file.read(4) == b"PK\x03\x04"
+        packed = file.read(4) in ZIP
         file.seek(0)
         if packed:
             archive = stack.enter_context(_archive(file))

@@ -183,6 +183,8 @@ class Lines:
             text = rest + text
             if not piece:
                 yield text
+                if refused:
+                    raise refused
                 return
             # The line feed of a carriage return may be in the next piece.
             end = len(text) - 1 if text.endswith("\r") else len(text)
