@@ -34,7 +34,7 @@ from campaigns.fields import check_time_zone
 from campaigns.models import Campaign
 from dialer import clock
 from dialer.models import Attempt
-from members import tables
+from members.cells import escape
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -79,7 +79,7 @@ TELEPHONES = re.compile(r"[+-]?[0-9*# .()\[\]-]+(; *[+-]?[0-9*# .()\[\]-]+)*")
 
 def safe(cell: T) -> T | str:
     """Return a cell so that no spreadsheet takes it for a formula; telephone numbers keep their plus."""
-    return tables.escape(cell) if isinstance(cell, str) and not TELEPHONES.fullmatch(cell) else cell
+    return escape(cell) if isinstance(cell, str) and not TELEPHONES.fullmatch(cell) else cell
 
 
 class FileAnswer(StreamingHttpResponse):

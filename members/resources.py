@@ -20,7 +20,7 @@ from import_export.formats import base_formats
 from import_export.results import Result, RowResult
 
 from campaigns.models import Campaign
-from members import actions, tables
+from members import actions, cells, tables
 from members.models import Member
 from members.rows import OWN_FIELDS, Faults, RowsRefused
 from members.tables import Table, TableRefused
@@ -47,11 +47,14 @@ def load_csv(campaign: Campaign, text: str, *, auto_run: bool = False, by: actio
 
 def load_table(campaign: Campaign, table: Table, *, auto_run: bool = False, by: actions.Person = None) -> LoadCounts:
     """Add the subscribers of a table, all or none. Raises as ``load_csv``."""
-    rows, columns = tables.rows_of(table)
+    mapped = tables.rows_of(table)
+    rows = [raw for raw, _columns, _faults in mapped]
+    if any(faults for _raw, _columns, faults in mapped):
+        raise TableRefused(tables.by_line(table, mapped, actions.check_members(campaign, rows)))
     try:
         members = actions.add_members(campaign, rows, auto_run=auto_run, by=by)
     except RowsRefused as error:
-        raise TableRefused(tables.by_line(table, columns, error.rows)) from None
+        raise TableRefused(tables.by_line(table, mapped, error.rows)) from None
     return LoadCounts(len(members), sum(len(row["communications"]) for row in rows))
 
 
@@ -169,8 +172,9 @@ class MemberResource(resources.ModelResource):
 
     def before_import(self, dataset: TableDataset, **kwargs: Any) -> None:
         assert self.campaign is not None
-        rows, columns = tables.rows_of(dataset.table)
-        self.faults = tables.by_line(dataset.table, columns, actions.check_members(self.campaign, rows))
+        mapped = tables.rows_of(dataset.table)
+        faults = actions.check_members(self.campaign, [raw for raw, _columns, _faults in mapped])
+        self.faults = tables.by_line(dataset.table, mapped, faults)
         self.lines = dataset.table.lines
 
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> RowResult:
@@ -198,10 +202,10 @@ class MemberResource(resources.ModelResource):
         return queryset.prefetch_related("communications").iterator(chunk_size=2000)
 
     def dehydrate_name(self, member: Member) -> str:
-        return tables.escape(member.name)
+        return cells.escape(member.name)
 
     def dehydrate_external_id(self, member: Member) -> str:
-        return tables.escape(member.external_id or "")
+        return cells.escape(member.external_id or "")
 
     def dehydrate_expire(self, member: Member) -> str:
         return member.expire_at.isoformat(timespec="seconds") if member.expire_at else ""

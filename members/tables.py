@@ -1,34 +1,37 @@
-"""Tables of subscribers: CSV and XLSX files, and what their columns mean.
+"""Tables of subscribers whose headings say themselves what their columns are: what an export writes, and reads again.
 
 A table has a heading and a subscriber a line. Columns: ``name``, ``priority``, ``timezone``, ``expire``,
 ``caller_id``, ``external_id``, ``number_1``, ``number_2`` … or ``numbers`` (separated by ``;``), ``variables`` (a JSON
 object) and ``var:NAME`` for one variable. Those that an export adds (``state`` …) are read over. Empty cells say
-nothing.
+nothing. Files of other headings are for ``members.uploads``, which also reads these.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-import openpyxl
 from django.core.exceptions import ValidationError
 
+from members.cells import Cell
 from members.rows import OWN_FIELDS, Faults
+from members.uploads import opening, reading
+from members.uploads.layout import Column, Destination, FileKind, Layout
+from members.uploads.opening import FileRefused
+from members.uploads.reading import Mapped, Record
 
 SEPARATORS = ",;\t|"
 NUMBER_COLUMN = re.compile(r"number(_\d+)?")
 VARIABLE_COLUMN = re.compile(r"var:(.+)", re.DOTALL)
 EXPORTED_ONLY = frozenset({"state", "end_cause", "counted"})
-
-Cell = str | int | float | bool | datetime | None
+DESTINATIONS = {
+    **{name: Destination(name) for name in OWN_FIELDS if name != "timezone"},
+    "timezone": Destination.TIME_ZONE,
+    "numbers": Destination.NUMBERS,
+    **dict.fromkeys(EXPORTED_ONLY, Destination.NOTHING),
+}
 
 
 class TableRefused(ValidationError):
@@ -55,6 +58,17 @@ class Table:
     lines: Sequence[int]
 
 
+def decode(content: bytes, charset: str) -> str:
+    """Decode a file. Raises ``TableRefused`` at the line where it is not written in that character set."""
+    lines: list[str] = []
+    try:
+        lines += reading.Lines(io.BytesIO(content), charset)
+    except FileRefused as refused:
+        line = sum(1 for _ in reading.Lines(io.BytesIO(content[: (refused.byte or 1) - 1] + b"?"), charset))
+        raise TableRefused({line: {"": [f"{refused.told} (Byte {refused.byte}.)"]}}) from None
+    return "".join(lines)
+
+
 def read_csv(text: str) -> Table:
     """Read a CSV file whose separator is a comma, a semicolon, a tab or a bar, whichever its heading has most of.
 
@@ -62,50 +76,45 @@ def read_csv(text: str) -> Table:
     """
     text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
     heading_line = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(SEPARATORS, key=heading_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    found: list[tuple[int, list[str]]] = []
-    begins = 1
+    layout = Layout(separator=max(SEPARATORS, key=heading_line.count), heading=False)
     try:
-        for record in reader:
-            if any(value.strip() for value in record):
-                found.append((begins, record))
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise TableRefused({begins: {"": [f"This is no line of a CSV file ({error})."]}}) from None
+        found = list(reading.of_text(io.BytesIO(text.encode()), layout))
+    except FileRefused as refused:
+        raise TableRefused({refused.line or 1: {"": [f"This is no line of a CSV file. {refused.told}"]}}) from None
+    if broken := {
+        record.line: {"": [f"This is no line of a CSV file. {record.fault}"]} for record in found if record.fault
+    }:
+        raise TableRefused(broken)
     return _table(found)
 
 
 def read_xlsx(content: bytes) -> Table:
     """Read the first sheet of an XLSX workbook. Raises ``TableRefused``."""
     try:
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        found = list(enumerate(([*record] for record in book.worksheets[0].iter_rows(values_only=True)), 1))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, OSError, SyntaxError):
-        raise TableRefused({1: {"": ["This file is no XLSX workbook."]}}) from None
-    filled = [(line, record) for line, record in found if any(cell not in (None, "") for cell in record)]
-    if filled:
-        # A sheet is as wide as its widest formatting: what has neither a heading nor a value is no column.
-        width = max(place for _, record in filled for place, cell in enumerate(record, 1) if cell not in (None, ""))
-        filled = [(line, [*record, *[None] * width][:width]) for line, record in filled]
-    return _table(filled)
+        with opening.unzipped(io.BytesIO(content)):
+            found = list(reading.of_workbook(io.BytesIO(content), Layout(kind=FileKind.XLSX)))
+    except FileRefused as refused:
+        told = f"This file is no XLSX workbook that can be read. {refused.told}"
+        raise TableRefused({refused.line or 1: {"": [told]}}) from None
+    width = max((len(record.cells) for record in found), default=0)
+    return _table([Record(record.line, [*record.cells, *[None] * width][:width]) for record in found])
 
 
-def _table(found: Sequence[tuple[int, Sequence[Any]]]) -> Table:
+def _table(found: Sequence[Record]) -> Table:
     if not found:
         raise TableRefused({1: {"": ["The file is empty."]}})
-    (line, names), *records = found
-    heading = ["" if name is None else re.sub(r"\s+", "_", str(name).strip()) for name in names]
+    first, *records = found
+    heading = ["" if name is None else re.sub(r"\s+", "_", str(name).strip()) for name in first.cells]
     heading = [name if VARIABLE_COLUMN.fullmatch(name) else name.lower() for name in heading]
     faults: dict[int, Faults] = {}
     if told := _faults_of(heading):
-        faults[line] = {"": told}
-    for at, record in records:
-        if len(record) != len(heading):
-            faults[at] = {"": [f"It has {len(record)} values, the heading has {len(heading)}."]}
+        faults[first.line] = {"": told}
+    for record in records:
+        if len(record.cells) != len(heading):
+            faults[record.line] = {"": [f"It has {len(record.cells)} values, the heading has {len(heading)}."]}
     if faults:
         raise TableRefused(faults)
-    return Table(heading, [record for _, record in records], [at for at, _ in records])
+    return Table(heading, [record.cells for record in records], [record.line for record in records])
 
 
 def _faults_of(heading: Sequence[str]) -> list[str]:
@@ -113,7 +122,7 @@ def _faults_of(heading: Sequence[str]) -> list[str]:
     for name in dict.fromkeys(filter(None, heading)):
         if heading.count(name) > 1:
             told.append(f"“{name}” heads {heading.count(name)} columns.")
-        if not _is_known(name):
+        if _column(name) is None:
             told.append(f"“{name}” is no column that can be loaded.")
     if not any(name == "numbers" or NUMBER_COLUMN.fullmatch(name) for name in heading):
         told.append("No column has numbers: one must be called number_1 (or numbers).")
@@ -122,107 +131,35 @@ def _faults_of(heading: Sequence[str]) -> list[str]:
     return told
 
 
-def _is_known(name: str) -> bool:
-    return (
-        name in OWN_FIELDS
-        or name == "numbers"
-        or name in EXPORTED_ONLY
-        or bool(NUMBER_COLUMN.fullmatch(name) or VARIABLE_COLUMN.fullmatch(name))
-    )
+def _column(name: str) -> Column | None:
+    if variable := VARIABLE_COLUMN.fullmatch(name):
+        return Column(Destination.VARIABLE, variable[1])
+    if NUMBER_COLUMN.fullmatch(name):
+        return Column(Destination.NUMBER)
+    destination = DESTINATIONS.get(name)
+    return Column(destination) if destination else None
 
 
-def rows_of(table: Table) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Return the records as rows of an upload, and for each the column that a path of its fields came from."""
-    read = [_row(dict(zip(table.heading, record, strict=True))) for record in table.records]
-    return [row for row, _ in read], [columns for _, columns in read]
+def rows_of(table: Table) -> list[Mapped]:
+    """Return the records as rows of an upload, with the columns that they came from, and faults of cells."""
+    read = reading.compile_rows(Layout(columns=tuple(_column(name) or Column() for name in table.heading)))
+    return [read(Record(line, cells)) for line, cells in zip(table.lines, table.records, strict=True)]
 
 
-def by_line(table: Table, columns: Sequence[Mapping[str, str]], faults: Mapping[int, Faults]) -> dict[int, Faults]:
-    """Return the faults of rows by the lines and columns that they came from."""
+def by_line(table: Table, mapped: Iterable[Mapped], faults: Mapping[int, Faults]) -> dict[int, Faults]:
+    """Return the faults of cells, and those of rows by their places, by the lines and columns that they came from."""
     found: dict[int, Faults] = {}
-    for index, of_row in faults.items():
-        told: Faults = {}
-        for path, several in of_row.items():
-            told.setdefault(columns[index].get(path, path), []).extend(several)
-        found[table.lines[index]] = told
+    for index, (_raw, columns, at_fault) in enumerate(mapped):
+        told: Faults = {_heading(table, column): list(several) for column, several in at_fault.items()}
+        for path, several in faults.get(index, {}).items():
+            column = columns.get(path)
+            # What the cell itself is at fault for is told once.
+            if column is None or column not in at_fault:
+                told.setdefault(path if column is None else table.heading[column], []).extend(several)
+        if told:
+            found[table.lines[index]] = told
     return found
 
 
-def _row(record: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, str]]:
-    row: dict[str, Any] = {}
-    columns: dict[str, str] = {}
-    variables: dict[str, Any] = {}
-    numbers: list[dict[str, str]] = []
-    for column, cell in record.items():
-        if _text(cell) == "" or column in EXPORTED_ONLY:
-            continue
-        variable = VARIABLE_COLUMN.fullmatch(column)
-        if variable:
-            variables[variable[1]] = _text(cell)
-        elif column == "numbers" or NUMBER_COLUMN.fullmatch(column):
-            for number in _text(cell).split(";") if column == "numbers" else [_text(cell)]:
-                if number.strip():
-                    columns[f"communications[{len(numbers)}].number"] = column
-                    numbers.append({"number": number})
-        elif column == "variables":
-            row["variables"] = _json(_text(cell))
-        elif column == "priority":
-            row["priority"] = _whole(cell)
-        elif column == "expire":
-            row["expire"] = cell if isinstance(cell, datetime) else _text(cell)
-        else:
-            row[column] = unescape(_text(cell))
-    if variables and isinstance(row.setdefault("variables", {}), dict):
-        row["variables"] |= variables
-    row["communications"] = numbers
-    first = next(name for name in record if name == "numbers" or NUMBER_COLUMN.fullmatch(name))
-    return row, {"communications": first, **columns}
-
-
-def _text(cell: Cell) -> str:
-    """Write a cell as it was meant: a sheet keeps numbers, dates and truths as such."""
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.isoformat(" ", "minutes")
-    return str(cell).strip()
-
-
-def _whole(cell: Cell) -> int | str:
-    text = _text(cell)
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text  # the row's own check says what it must be
-
-
-FORMULA = tuple("=+-@")
-
-
-def escape(text: str) -> str:
-    """Write free text so that no spreadsheet takes it for a formula: those it would take begin with an apostrophe."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def unescape(text: str) -> str:
-    """Return the text that ``escape`` wrote."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
-
-
-def decode(content: bytes, charset: str) -> str:
-    """Decode a file. Raises ``TableRefused`` at the line where it is not written in that character set."""
-    try:
-        return content.decode(charset)
-    except UnicodeError as error:
-        start = error.start if isinstance(error, UnicodeDecodeError) else 0
-        name = charset.removesuffix("-sig").upper()
-        told = f"This is not {name} (byte {start + 1}). Choose the character set of the file, or save it as UTF-8."
-        raise TableRefused({content[:start].count(b"\n") + 1: {"": [told]}}) from None
+def _heading(table: Table, column: int | None) -> str:
+    return "" if column is None else table.heading[column]

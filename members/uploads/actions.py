@@ -25,7 +25,8 @@ from django.utils.translation import gettext
 from campaigns.models import Campaign
 from dialer import clock, verbs
 from dialer.errors import Refused
-from members import numbers, tables
+from members import numbers
+from members.cells import escape
 from members.uploads import guessing, reading, staging
 from members.uploads.layout import FileKind, Layout
 from members.uploads.models import (
@@ -480,7 +481,7 @@ def _safe(cell: object) -> object:
     """Write a cell so that no spreadsheet takes it for a formula; numbers, which may begin with “+”, stay so."""
     if isinstance(cell, datetime):
         return cell.isoformat(" ")
-    return tables.escape(cell) if isinstance(cell, str) and not numbers.digits_of(cell) else cell
+    return escape(cell) if isinstance(cell, str) and not numbers.digits_of(cell) else cell
 
 
 def titles() -> Mapping[str, str]:

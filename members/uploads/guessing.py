@@ -23,9 +23,10 @@ import pytz
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from members.cells import Cell, as_text
 from members.uploads.layout import Column, Destination, FileKind, Layout, is_charset
 from members.uploads.opening import kind_of, opened
-from members.uploads.reading import CUT, Cell, Lines, as_text, csv_reader, parse_iso, preview
+from members.uploads.reading import CUT, Lines, csv_reader, parse_iso, preview
 
 SAMPLE_BYTES = 1 << 18
 SAMPLE_LINES = 400

@@ -77,7 +77,7 @@ def kind_of(path: Path) -> FileKind:
         if head[:4] not in ZIP:
             _refuse_foreign(head)
             return FileKind.CSV
-        with _archive(file) as archive:
+        with unzipped(file) as archive:
             if _is_workbook(archive):
                 return FileKind.XLSX
             with archive.open(_only_member(archive)) as member:
@@ -98,21 +98,21 @@ def opened(path: Path, kind: FileKind) -> Iterator[IO[bytes]]:
         packed = file.read(4) in ZIP
         file.seek(0)
         if packed:
-            archive = stack.enter_context(_archive(file))
+            archive = stack.enter_context(unzipped(file))
             if _is_workbook(archive) and kind == FileKind.CSV:
                 raise FileRefused(gettext("This is an XLSX workbook: choose XLSX as the kind of the file."))
             if not _is_workbook(archive):
                 file = stack.enter_context(archive.open(_only_member(archive)))
                 if kind == FileKind.XLSX:
                     file = stack.enter_context(_copied(file))
-                    stack.enter_context(_archive(file))
+                    stack.enter_context(unzipped(file))
         elif kind == FileKind.XLSX:
             raise FileRefused(gettext("This is no XLSX workbook: choose CSV as the kind of the file."))
         yield file
 
 
 @contextmanager
-def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+def unzipped(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """Open a zip whose content is not too large. Whatever is wrong with it while it is open is told as damage."""
     damaged = gettext("The file is damaged, or not completely there: save it, or send it, again.")
     try:

@@ -22,7 +22,7 @@ import openpyxl
 from django.utils.translation import gettext
 
 from campaigns import hours
-from members.tables import unescape
+from members.cells import Cell, as_text, unescape
 from members.uploads.layout import OF_NUMBERS, Column, Destination, FileKind, Layout
 from members.uploads.opening import FileRefused as FileRefused
 from members.uploads.opening import opened
@@ -34,8 +34,6 @@ MOST_ROWS = 1_048_576
 PIECE = 1 << 18
 
 csv.field_size_limit(MAX_LINE)
-
-Cell = str | float | int | bool | datetime | None
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ def preview(path: Path, layout: Layout, limit: int = 20) -> Preview:
 
 def _all_records(path: Path, layout: Layout) -> Iterator[Record]:
     with opened(path, layout.kind) as file:
-        yield from _of_workbook(file, layout) if layout.kind == FileKind.XLSX else of_text(file, layout)
+        yield from of_workbook(file, layout) if layout.kind == FileKind.XLSX else of_text(file, layout)
 
 
 # --- text -------------------------------------------------------------------------------------------------------
@@ -205,8 +203,8 @@ class Lines:
 # --- workbooks --------------------------------------------------------------------------------------------------
 
 
-def _of_workbook(file: IO[bytes], layout: Layout) -> Iterator[Record]:
-    """Yield the rows of the first visible sheet."""
+def of_workbook(file: IO[bytes], layout: Layout) -> Iterator[Record]:
+    """Yield the rows of the first visible sheet, filled up to the columns of the layout. Raises ``FileRefused``."""
     width = len(layout.columns)
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
@@ -238,21 +236,6 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, time_of_day | timedelta):
         return str(value)
     return as_text(str(value))
-
-
-def as_text(cell: Cell) -> str:
-    """Write a cell as it was meant: a sheet keeps numbers, dates and truths as such."""
-    if isinstance(cell, str):
-        return cell.strip()
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.isoformat(" ", "minutes")
-    return str(cell)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------
