@@ -435,23 +435,25 @@ _ONCE = """
     )
 """
 
-# Each number and each external id is looked up by itself: by the statistics of a minute ago the planner may hold the
-# list for short, and read all of it.
+# Each number and each external id is looked up by itself, in a campaign of which the planner does not know which one it
+# is: by the statistics of a minute ago it may hold its list for short, and read all of it for each.
 _TAKEN = f"""
 WITH owned AS MATERIALIZED (
     SELECT n.line, n."column", n.number AS value, o.member_id
-    FROM {{numbers}} AS n
+    FROM (SELECT %(campaign)s::bigint AS id OFFSET 0) AS campaign
+    CROSS JOIN {{numbers}} AS n
     CROSS JOIN LATERAL (
         SELECT c.member_id FROM members_communication AS c
-        WHERE c.campaign_id = %(campaign)s AND c.digits = n.digits OFFSET 0
+        WHERE c.campaign_id = campaign.id AND c.digits = n.digits OFFSET 0
     ) AS o
     WHERE n.line > %(after)s AND n.line <= %(upto)s AND {_ONCE.format(table="n")}
     UNION ALL
     SELECT m.line, %(external_id)s, m.external_id, o.id
-    FROM {{members}} AS m
+    FROM (SELECT %(campaign)s::bigint AS id OFFSET 0) AS campaign
+    CROSS JOIN {{members}} AS m
     CROSS JOIN LATERAL (
         SELECT o.id FROM members_member AS o
-        WHERE o.campaign_id = %(campaign)s AND o.external_id = m.external_id OFFSET 0
+        WHERE o.campaign_id = campaign.id AND o.external_id = m.external_id OFFSET 0
     ) AS o
     WHERE m.line > %(after)s AND m.line <= %(upto)s AND m.external_id IS NOT NULL AND {_ONCE.format(table="m")}
 ), whose AS (
@@ -727,11 +729,14 @@ def _add(upload: Upload, tables: Tables, after: int, upto: int) -> _Became:
     _find_again(upload, tables, after, upto)
     became = _Became()
     with connection.cursor() as cursor:
+        # Of the rows between its parts the planner knows nothing, and would go through all of them for each.
+        cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(
             _INSERT.format(**tables.names),
             {**_values(upload, after, upto), "duplicates": [kind.value for kind in DUPLICATE_KINDS]},
         )
         became.added = int(cursor.fetchone()[0])
+        cursor.execute("SET LOCAL enable_nestloop = on")
     campaign = Campaign.objects.get(pk=campaign_id)
     if became.added and campaign.zone_from_number != upload.zoned_by:
         # The campaign was changed since the check, and its own sweep may have been done before these rows came.
