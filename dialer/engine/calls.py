@@ -9,15 +9,15 @@ ended or never to have been.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
 from agents import actions as agents
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-ABSENT = frozenset({"USER_NOT_REGISTERED", "SUBSCRIBER_ABSENT"})
-"""An operator's phone that the switch does not know where to find."""
 GATEWAY_REFUSALS = frozenset({"INVALID_GATEWAY", "GATEWAY_DOWN", "NETWORK_OUT_OF_ORDER"})
 """Refusals whose culprit is the gateway; of the others it is the node."""
 REFUSALS = GATEWAY_REFUSALS | {
@@ -146,6 +145,23 @@ def held(attempt_id: int) -> Iterator[Held | None]:
         rows = Held(attempt, operator, member=member, numbers=numbers)
         yield rows
         rows.save()
+
+
+def for_each(items: Iterable[T], do: Callable[[T], bool]) -> int:
+    """Do something with attempts, or what belongs to them, one by one; return how often it did anything.
+
+    One with which it fails must not keep out those behind it: it is logged and left. Raises ``DatabaseError`` when the
+    database does not answer.
+    """
+    done = 0
+    for item in items:
+        try:
+            done += do(item)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("It could not be used or ended: %s", item)
+    return done
 
 
 def _lock_with_operator(attempt_id: int) -> tuple[Attempt, Operator]:
@@ -733,7 +749,11 @@ def _release_operator(rows: Stage, *, hold_until: datetime | None, ended_by_othe
         bridged=attempt.bridged_at is not None,
         talk_seconds=attempt.talk_seconds,
     )
-    if attempt.operator_cause in ABSENT and not attempt.operator_answered_at and attempt.node_id is not None:
+    if (
+        attempt.operator_cause in policy.NOT_REGISTERED
+        and not attempt.operator_answered_at
+        and attempt.node_id is not None
+    ):
         # The switch knows better than our books: he gets no calls there until he registers again.
         agents.set_registered(operator.extension, attempt.node_id, False, at)
 

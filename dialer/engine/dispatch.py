@@ -170,8 +170,9 @@ def _claim(now: datetime) -> PassReport:
     passed over, and the unique indexes over live attempts have the last word.
     """
     with connection.cursor() as cursor:
-        # For share: no claim follows a committed STOP, and uploads go on meanwhile.
-        cursor.execute("SELECT id FROM campaigns_campaign WHERE state = 'running' ORDER BY id FOR SHARE")
+        # For share: no claim follows a committed STOP, and uploads go on meanwhile. One that is just being changed,
+        # which may take long, is passed over: no other must wait for it.
+        cursor.execute("SELECT id FROM campaigns_campaign WHERE state = 'running' ORDER BY id FOR SHARE SKIP LOCKED")
         ids = [row[0] for row in cursor.fetchall()]
     waiting = list(
         Attempt.objects.live()

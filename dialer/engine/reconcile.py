@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -50,10 +51,8 @@ def _end_all(node: Node, kind: str, *, other_than: UUID | None = None) -> int:
     sent = Attempt.objects.live().filter(node=node, sending_at__isnull=False)
     if other_than is not None:
         sent = sent.exclude(core_uuid=other_than)
-    return sum(
-        calls.lose(attempt_id, kind, at=node.last_event_at, level=logging.INFO)
-        for attempt_id in list(sent.values_list("pk", flat=True))
-    )
+    lose = partial(calls.lose, kind=kind, at=node.last_event_at, level=logging.INFO)
+    return calls.for_each(list(sent.values_list("pk", flat=True)), lose)
 
 
 @dataclass(slots=True)
@@ -92,14 +91,16 @@ class Reconciler:
             [leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)]
         )
         missed: dict[int, float] = {}
+        gone: list[int] = []
         for attempt in attempts:
             if attempt.operator_uuid in present or attempt.subscriber_uuid in present:
                 continue
             first = self.missed.get(attempt.pk, self.last_step)
             if self.last_step - first >= ASK_AGAIN_AFTER * 0.9:
-                calls.lose(attempt.pk, "absent", at=self.node.last_event_at)
+                gone.append(attempt.pk)
             else:
                 missed[attempt.pk] = first
+        calls.for_each(gone, partial(calls.lose, kind="absent", at=self.node.last_event_at))
         self.missed = missed
 
     def _mind_unrung(self, now: datetime) -> None:
@@ -122,6 +123,7 @@ class Reconciler:
 
     def _hang_up_lone_legs(self, now: datetime) -> None:
         alone = now - LONE_LEG * clock.FACTOR
+        gone: list[int] = []
         for attempt in Attempt.objects.live().filter(
             Q(operator_ended_at__lt=alone, subscriber_ended_at__isnull=True)
             | Q(subscriber_ended_at__lt=alone, operator_ended_at__isnull=True),
@@ -129,4 +131,5 @@ class Reconciler:
         ):
             leg = attempt.subscriber_uuid if attempt.operator_ended_at else attempt.operator_uuid
             if not self.line.kill(leg, "NORMAL_CLEARING"):
-                calls.lose(attempt.pk, "lone_leg_absent", at=now)
+                gone.append(attempt.pk)
+        calls.for_each(gone, partial(calls.lose, kind="lone_leg_absent", at=now))

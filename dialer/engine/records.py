@@ -7,11 +7,9 @@ its time, or when the attempt would otherwise end without it.
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from enum import StrEnum
 
-from django import db
 from django.conf import settings
 from django.db.models import Q
 
@@ -19,8 +17,6 @@ from dialer import clock
 from dialer.engine import calls
 from dialer.models import Attempt, CallRecord, OperatorTry
 from dialer.switch.records import LegRecord
-
-log = logging.getLogger(__name__)
 
 EVENT_MAY_COME = timedelta(seconds=5)
 """Real time after its record in which the end of a leg may still be told by its event."""
@@ -89,17 +85,9 @@ def settle() -> int:
 
 
 def _settle(records: list[CallRecord]) -> int:
-    used = 0
-    for record in records:
-        if calls.is_known(record, record.attempt):
-            continue  # as nearly always: without a lock
-        try:
-            # Its orders are for a leg left alone, which the listener hangs up in any case.
-            used += calls.apply_record(record)
-        except (db.OperationalError, db.InterfaceError):
-            raise
-        except Exception:
-            log.exception("A call record could not be used: %s", record)  # must not keep out those behind it
+    unknown = (record for record in records if not calls.is_known(record, record.attempt))  # as a rule none: no lock
+    # Its orders are for a leg left alone, which the listener hangs up in any case.
+    used = calls.for_each(unknown, calls.apply_record)
     CallRecord.objects.filter(pk__in=[record.pk for record in records]).update(settled=True)
     return used
 

@@ -20,19 +20,10 @@ BATCH = 500
 def run() -> None:
     """End what is overdue. Three indexed reads when there is nothing."""
     now = clock.now()
-    ended = 0
-    for attempt_id in list(
-        Attempt.objects.live()
-        .filter(sending_at__isnull=True, reserved_at__lt=now - UNSENT_AFTER * clock.FACTOR)
-        .values_list("pk", flat=True)[:BATCH]
-    ):
-        ended += calls.withdraw(attempt_id)
-    for attempt_id in list(
-        Attempt.objects.filter(result_state=ResultState.AWAITED, result_deadline__lte=now).values_list("pk", flat=True)[
-            :BATCH
-        ]
-    ):
-        ended += results.time_out(attempt_id)
+    unsent = Attempt.objects.live().filter(sending_at__isnull=True, reserved_at__lt=now - UNSENT_AFTER * clock.FACTOR)
+    overdue = Attempt.objects.filter(result_state=ResultState.AWAITED, result_deadline__lte=now)
+    ended = calls.for_each(list(unsent.values_list("pk", flat=True)[:BATCH]), calls.withdraw)
+    ended += calls.for_each(list(overdue.values_list("pk", flat=True)[:BATCH]), results.time_out)
     ended += records.settle()
     if ended:
         verbs.wake()

@@ -128,6 +128,36 @@ def test_what_was_sent_to_an_earlier_run_of_the_switch_has_ended() -> None:
     assert member.due_at >= attempt.subscriber_ended_at + timedelta(seconds=story.campaign.retry_wait)
 
 
+@pytest.mark.parametrize("end", ["end_lost_cores", "step"])
+def test_an_attempt_that_cannot_be_ended_keeps_nobody_else_waiting(end: str) -> None:
+    """A bug of ours in one call must not end the listener, again and again, for all calls of its switch."""
+    broken, other = Story(), Story()
+    broken.bridged()
+    Attempt.objects.filter(pk=broken.attempt.pk).update(result_state="stored", result={"success": "never"})
+    core = uuid4() if end == "end_lost_cores" else broken.core
+    Attempt.objects.update(core_uuid=broken.core, sending_at=clock.now() - timedelta(seconds=30))
+    reconciler = Reconciler(broken.node, Switch(core))  # type: ignore[arg-type]
+    if end == "step":
+        look(reconciler)
+        look(reconciler, after=2)
+    else:
+        reconciler.end_lost_cores()
+    assert broken.now()[0].ended_at is None
+    assert other.now()[0].ended_at is not None
+
+
+def test_a_broken_attempt_keeps_no_result_from_timing_out() -> None:
+    broken = Story()
+    Attempt.objects.filter(pk=broken.attempt.pk).update(
+        sending_at=None, reserved_at=clock.now() - timedelta(seconds=11), bridged_at=clock.now(),
+        result_state="stored", result={"success": "never"},
+    )  # fmt: skip
+    other = Story()
+    Attempt.objects.filter(pk=other.attempt.pk).update(sending_at=None, reserved_at=clock.now() - timedelta(seconds=11))
+    tidy.run()
+    assert other.now()[0].ended_at is not None
+
+
 def test_a_reservation_that_nobody_sent_is_withdrawn_after_10_seconds() -> None:
     story = Story()
     Attempt.objects.filter(pk=story.attempt.pk).update(sending_at=None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from agents import actions as agents
@@ -875,6 +875,31 @@ def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypat
         monkeypatch.setattr(dispatch, "lock_pass", lambda: None)
     in_threads(dispatch.run_pass, other)
     assert Attempt.objects.live().count() == (1 if locked else 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_campaign_whose_change_takes_long_holds_up_no_other() -> None:
+    make_node(last_event_at=clock.now() + timedelta(hours=1))
+    make_route()
+    changed, other = running(), running()
+    for campaign in (changed, other):
+        make_operator(campaign), make_member(campaign)
+    is_locked, passed = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with transaction.atomic():
+            Campaign.objects.select_for_update(no_key=True).get(pk=changed.pk)
+            is_locked.set()
+            assert passed.wait(5), "the pass waits for the change"
+
+    def run_pass() -> None:
+        is_locked.wait(10)
+        assert len(dispatch.run_pass().claimed) == 1
+        passed.set()
+
+    in_threads(change, run_pass)
+    assert Attempt.objects.get().campaign == other
+    assert called(claim()) == [changed.members.get().pk]
 
 
 # --- the cost ---------------------------------------------------------------------------------------------------

@@ -237,6 +237,7 @@ def test_a_result_that_was_taken_rules_although_the_campaign_no_longer_waits_for
         AttemptFacts(operator_cause="NO_ANSWER"),
         AttemptFacts(operator_cause="DESTINATION_OUT_OF_ORDER"),
         AttemptFacts(lost=True),
+        AttemptFacts(lost=True, subscriber_first=True, subscriber_cause="NOT_SENT"),
         AttemptFacts(withdrawn=True),
     ],
 )
@@ -251,6 +252,7 @@ def test_a_leg_that_was_never_created_costs_nothing_and_he_is_due_at_once(attemp
     [
         unanswered("ORIGINATOR_CANCEL", operator_left=True),
         unanswered("", lost=True),
+        AttemptFacts(lost=True, subscriber_first=True, ended_at=ENDED),
         unanswered("ORIGINATOR_CANCEL", withdrawn=True),
         unanswered("ORIGINATOR_CANCEL", killed_by_person=True),
         AttemptFacts(killed_by_person=True, ended_at=ENDED),

@@ -12,7 +12,7 @@ from dialer.engine.policy.ends import (
     decide_end,
     plain_cause,
 )
-from dialer.engine.policy.operators import OperatorDecision, OperatorFacts, decide_operator
+from dialer.engine.policy.operators import NOT_REGISTERED, OperatorDecision, OperatorFacts, decide_operator
 from dialer.engine.policy.pace import BURST
 from dialer.engine.policy.results import Result, ResultDecision, decide_no_result, decide_result, read_result
 from dialer.engine.policy.waiting import Waiting, bring, seconds_left, too_many_abandoned
@@ -20,6 +20,7 @@ from dialer.engine.policy.waiting import Waiting, bring, seconds_left, too_many_
 __all__ = [
     "ABANDONED",
     "BURST",
+    "NOT_REGISTERED",
     "NOT_SAYABLE",
     "SUCCESS_CAUSE",
     "Allotment",

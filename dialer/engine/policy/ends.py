@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 SUCCESS_CAUSE = "NORMAL_CLEARING"
 ABANDONED = "ABANDONED"
+LOST = "LOST"
 NOT_SAYABLE = "NOT_SAYABLE"
 """Cause of an attempt that cannot be put into a command: no switch could be told its number, route or variables."""
 UNSAYABLE_WAIT = 60
@@ -116,7 +117,7 @@ def plain_cause(facts: AttemptFacts) -> str:
     if not cause:
         if facts.bridged:
             return SUCCESS_CAUSE
-        return "LOST" if facts.lost else "ORIGINATOR_CANCEL"
+        return LOST if facts.lost else "ORIGINATOR_CANCEL"
     if facts.subscriber_created and (
         cause == "ALLOTTED_TIMEOUT" or (cause == "NORMAL_CLEARING" and not facts.subscriber_answered)
     ):
@@ -143,8 +144,8 @@ def decide_end(facts: AttemptFacts, member: MemberFacts, rules: Rules, now: date
     elif cause == "MANAGER_REQUEST" and facts.killed_by_person:
         return _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, ended)
     elif not facts.subscriber_created:
-        # Subscriber first without any news his phone may have rung.
-        wait_from = ended if facts.lost and facts.subscriber_first else None
+        # Subscriber first without any news his phone may have rung; not when it is known why nothing was sent.
+        wait_from = ended if cause == LOST and facts.subscriber_first else None
         decision = _go_on(cause, "refunded", False, member.minus_in_row, member, rules, now, wait_from)
         if cause == NOT_SAYABLE:
             return replace(decision, not_before=now + timedelta(seconds=max(UNSAYABLE_WAIT, rules.retry_wait)))
