@@ -155,7 +155,7 @@ class Attempt(models.Model):
     communication = models.ForeignKey(
         "members.Communication", models.SET_NULL, null=True, related_name="attempts", db_index=False
     )
-    operator = models.ForeignKey("agents.Operator", models.PROTECT, related_name="attempts")
+    operator = models.ForeignKey("agents.Operator", models.PROTECT, related_name="attempts", db_index=False)
     gateway = models.ForeignKey("campaigns.Gateway", models.PROTECT, related_name="attempts", db_index=False)
     operator_gateway = models.ForeignKey(
         "campaigns.Gateway", models.PROTECT, null=True, related_name="+", db_index=False
@@ -286,6 +286,25 @@ class Attempt(models.Model):
                 name="attempt_result_deadline",
             ),
             models.Index(fields=["campaign", "-id"], name="attempt_by_campaign"),
+            models.Index(fields=["operator", "-id"], name="attempt_by_operator"),
+            # lists of a while, of one campaign or of many
+            models.Index(fields=["reserved_at", "id", "campaign"], name="attempt_by_reservation"),
+            models.Index(
+                fields=["ended_at", "id", "campaign"], condition=Q(ended_at__isnull=False), name="attempt_by_end"
+            ),
+            # how calls ended: lists, and the figures of a campaign without a look at the rows
+            models.Index(
+                fields=["campaign", "outcome", "cause", "id"],
+                include=[
+                    "counted",
+                    "subscriber_created_at",
+                    "subscriber_answered_at",
+                    "bridged_at",
+                    "talk_ended_at",
+                ],
+                condition=Q(ended_at__isnull=False),
+                name="attempt_figures",
+            ),
             # the rate of abandonment
             models.Index(
                 fields=["campaign", "subscriber_answered_at"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -419,11 +419,7 @@ def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Me
     if asked.get("success") is not None:
         members = members.filter(success=asked["success"])
     if "number" in asked:
-        try:
-            digits = _written_as(asked["number"])
-        except ValueError as error:
-            raise ValidationError({"number": [str(error)]}) from None
-        members = members.filter(pk__in=Communication.objects.filter(digits__in=digits).order_by().values("member"))
+        members = members.filter(pk__in=with_number(digits_of(asked["number"])))
     if "search" in asked:
         members = members.search(asked["search"])  # type: ignore[attr-defined]
     if "ended_from" in asked:
@@ -433,13 +429,24 @@ def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Me
     return members
 
 
-def _written_as(typed: str) -> set[str]:
-    """Return the digits that a typed number may have: its own, and those in the regions that campaigns have."""
-    found = {numbers.clean(typed).digits}
+def digits_of(typed: str) -> set[str]:
+    """Return the digits that a typed number may have: its own, and those in the regions that campaigns have.
+
+    Raises ``ValidationError`` at ``number``.
+    """
+    try:
+        found = {numbers.clean(typed).digits}
+    except ValueError as error:
+        raise ValidationError({"number": [str(error)]}) from None
     for region in Campaign.objects.exclude(default_region="").order_by().values_list("default_region", flat=True):
         with suppress(ValueError):
             found.add(numbers.clean(typed, region).digits)
     return found
+
+
+def with_number(digits: Collection[str]) -> QuerySet[Any, int]:
+    """Return the ids of those who have one of some numbers."""
+    return Communication.objects.filter(digits__in=digits).order_by().values_list("member", flat=True)
 
 
 @extend_schema(tags=["members"])

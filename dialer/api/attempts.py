@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from campaigns.models import Campaign
 from dialer import verbs
-from dialer.api.fields import Query, QueryFlag, QueryId
+from dialer.api.fields import Query, QueryFlag, QueryId, QueryMoment
 from dialer.api.paging import Order, PageQuery
 from dialer.api.views import Endpoint, one
-from dialer.models import Attempt, Outcome, ResultState
+from dialer.models import Attempt, AttemptQuerySet, Outcome, ResultState
+from members import api as members
 
-ORDERS: Mapping[str, Order] = {"-id": Order(descending=True), "id": Order()}
+ORDERS: Mapping[str, Order] = {
+    "-id": Order(descending=True),
+    "id": Order(),
+    "-reserved": Order("reserved_at", descending=True),
+    "reserved": Order("reserved_at"),
+    "-ended": Order("ended_at", descending=True),
+    "ended": Order("ended_at"),
+}
 
 STAGES = (
     "reserved", "sent", "operator ringing", "operator answered", "calling", "connecting", "talking", "ended",
@@ -63,13 +70,29 @@ class AttemptsFilter(Query):
     member = QueryId(required=False)
     operator = QueryId(required=False)
     live = QueryFlag(required=False, allow_null=True, default=None)
-    outcome = serializers.ChoiceField(Outcome.choices, required=False)
+    outcome = serializers.ChoiceField(Outcome.choices, required=False, help_text="As abandoned.")
     cause = serializers.CharField(required=False, max_length=64, help_text="As USER_BUSY.")
+    connected = QueryFlag(required=False, allow_null=True, default=None, help_text="Whether the two talked.")
+    number = serializers.CharField(required=False, max_length=64, help_text="The whole number, however it is written.")
+    reserved_from = QueryMoment(required=False, help_text="Reserved at this instant or later.")
+    reserved_before = QueryMoment(required=False)
+    ended_from = QueryMoment(required=False, help_text="Ended at this instant or later.")
+    ended_before = QueryMoment(required=False)
     after = QueryId(required=False, help_text="Those with a greater id: what is new since you asked last.")
 
 
 class AttemptsQuery(AttemptsFilter, PageQuery):
-    sort = serializers.ChoiceField(list(ORDERS), default="-id")
+    sort = serializers.ChoiceField(
+        list(ORDERS), required=False,
+        help_text="By entry, by when they were reserved, or by when they ended (those that have). Without it: newest "
+        "first, by the instants that are asked for.",
+    )  # fmt: skip
+
+    def validate(self, attrs: Any) -> Any:
+        """Sort what a while is asked of by the instant that is asked for: an index has it in that order."""
+        times = {name.partition("_")[0] for name in attrs if name.endswith(("_from", "_before"))}
+        attrs.setdefault("sort", f"-{times.pop()}" if len(times) == 1 else "-id")
+        return attrs
 
 
 class AllAttemptsQuery(AttemptsQuery):
@@ -82,19 +105,34 @@ class AttemptPage(serializers.Serializer):
     cursor = serializers.CharField(allow_null=True)
 
 
-def visible_to(user: Any) -> QuerySet[Attempt]:
+def visible_to(user: Any) -> AttemptQuerySet:
     """Return the attempts that a user may see: all, or an operator's own."""
     attempts = Attempt.objects.all()
     return attempts if user.has_perm("dialer.view_attempt") else attempts.filter(operator__user=user.pk)
 
 
-def filtered(attempts: QuerySet[Attempt], asked: Mapping[str, Any]) -> QuerySet[Attempt]:
+def filtered(attempts: AttemptQuerySet, asked: Mapping[str, Any]) -> AttemptQuerySet:
     """Return those that match a query."""
     for name in ("campaign", "member", "operator", "outcome", "cause"):
         if name in asked:
             attempts = attempts.filter(**{name: asked[name]})
+    # What an index is made for says so itself.
+    if {"outcome", "cause", "ended_from", "ended_before"} & asked.keys():
+        attempts = attempts.ended()
     if asked.get("live") is not None:
         attempts = attempts.filter(ended_at__isnull=asked["live"])
+    if asked.get("connected") is not None:
+        attempts = attempts.filter(bridged_at__isnull=not asked["connected"])
+        if asked["connected"]:
+            attempts = attempts.filter(subscriber_answered_at__isnull=False)
+    if "number" in asked:
+        digits = members.digits_of(asked["number"])
+        # A number that was dialled stays with its subscriber, and an index knows whose it is.
+        attempts = attempts.filter(digits__in=digits, member__in=members.with_number(digits))
+    for column in ("reserved", "ended"):
+        for name, comparison in (("from", "gte"), ("before", "lt")):
+            if f"{column}_{name}" in asked:
+                attempts = attempts.filter(**{f"{column}_at__{comparison}": asked[f"{column}_{name}"]})
     if "after" in asked:
         attempts = attempts.filter(pk__gt=asked["after"])
     return attempts

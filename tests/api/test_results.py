@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from agents.models import Operator
+from campaigns.models import Campaign
 from dialer import clock
 from dialer.models import Attempt, ResultReport
 from members.models import Communication
@@ -199,6 +202,46 @@ class TestAttempts:
         other = factories.make_campaign()
         assert crm.get(f"dialer/{other.pk}/attempts").json()["results"] == []
         assert crm.get(f"attempts?campaign={other.pk}").json()["results"] == []
+
+    def test_the_list_of_a_while_is_sorted_by_what_is_asked_for(self, crm: Caller, campaign: Campaign) -> None:
+        def make(reserved: int, ended: int | None, **values: Any) -> int:
+            instants = {"reserved_at": began + timedelta(minutes=reserved)}
+            if ended is not None:
+                instants["ended_at"] = began + timedelta(minutes=ended)
+            return factories.make_attempt(factories.make_member(campaign), **instants | values).pk
+
+        began = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+        long = make(0, 9)
+        connected = {"subscriber_answered_at": began, "bridged_at": began}
+        short, live, abandoned = make(1, 2, **connected), make(2, None), make(3, 4, outcome="abandoned")
+
+        def found(query: str) -> list[int]:
+            return [item["id"] for item in crm.get(f"dialer/{campaign.pk}/attempts?{query}").json()["results"]]
+
+        assert found("reserved_from=2026-03-02T10:01:00Z") == [abandoned, live, short]
+        assert found("reserved_from=2026-03-02T12:01:00%2B02:00&reserved_before=2026-03-02T10:03:00Z") == [live, short]
+        assert found("ended_from=2026-03-02T10:04:00Z") == [long, abandoned]
+        assert found("ended_before=2026-03-02T10:09:00Z&sort=ended") == [short, abandoned]
+        assert found("ended_from=2026-03-02T10:04:00Z&reserved_before=2026-03-02T10:03:00Z") == [long]
+        assert found("sort=ended") == [short, abandoned, long]
+        assert found("sort=reserved&outcome=abandoned") == [abandoned]
+        assert found("connected=true") == [short]
+        assert found("connected=false&sort=id") == [long, live, abandoned]
+        page = crm.get(f"dialer/{campaign.pk}/attempts?ended_from=2026-03-02T10:00:00Z&limit=2").json()
+        assert [item["id"] for item in page["results"] + crm.get(page["next"]).json()["results"]] == [
+            long, abandoned, short,
+        ]  # fmt: skip
+        assert set(faults(crm.get("attempts?reserved_from=yesterday"))) == {"reserved_from"}
+
+    def test_a_number_is_found_however_it_is_written(self, crm: Caller, campaign: Campaign) -> None:
+        member = factories.make_member(campaign, ["+380501112233", "+380501112244"])
+        attempt = factories.make_attempt(member, ended_at=clock.now())
+        factories.make_attempt(factories.make_member(campaign), ended_at=clock.now())
+        typed = f"+{attempt.digits[:5]} {attempt.digits[5:]}"
+        assert [item["id"] for item in crm.get(f"attempts?number={quote(typed)}").json()["results"]] == [attempt.pk]
+        (other,) = {"380501112233", "380501112244"} - {attempt.digits}
+        assert crm.get(f"attempts?number={other}").json()["results"] == [], "his other number was not dialled"
+        assert set(faults(crm.get("attempts?number=Anna"))) == {"number"}
 
     def test_pages_follow_each_other(self, crm: Caller, story: Story) -> None:
         factories.make_attempt(factories.make_member(story.campaign), ended_at=clock.now())

@@ -189,20 +189,22 @@ class TestCampaigns:
 
     def test_statistics_agree_with_the_ledger(self, supervisor: Caller, campaign: Campaign) -> None:
         now = clock.now()
-        talked, busy, _waiting = (factories.make_member(campaign) for _ in range(3))
+        talked, busy, waiting = (factories.make_member(campaign) for _ in range(3))
         factories.make_attempt(
             talked, ended_at=now, subscriber_created_at=now, subscriber_answered_at=now, bridged_at=now,
             talk_ended_at=now + timedelta(seconds=40), outcome="success", cause="NORMAL_CLEARING",
         )  # fmt: skip
         factories.make_attempt(busy, ended_at=now, subscriber_created_at=now, cause="USER_BUSY")
+        factories.make_attempt(waiting, subscriber_created_at=now)
+        factories.make_attempt(factories.make_member(factories.make_campaign()), ended_at=now)
         supervisor.post(f"dialer/{campaign.pk}/members/{busy.pk}/end")
         shown = supervisor.get(f"dialer/{campaign.pk}/statistics").json()
         assert shown["members"] == {
-            "total": 3, "waiting": 0, "ready": 2, "live": 0, "held": 0, "ended": 1, "success": 0,
+            "total": 3, "waiting": 0, "ready": 1, "live": 1, "held": 0, "ended": 1, "success": 0,
         }  # fmt: skip
         assert shown["end_causes"] == {"MANAGER_REQUEST": 1}
         assert shown["attempts"] == {
-            "total": 2, "live": 0, "counted": 2, "dialled": 2, "answered": 1, "connected": 1, "success": 1,
+            "total": 3, "live": 1, "counted": 2, "dialled": 3, "answered": 1, "connected": 1, "success": 1,
             "abandoned": 0,
         }  # fmt: skip
         assert shown["talk_seconds"] == 40
