@@ -18,7 +18,7 @@ from members.uploads.layout import FileKind
 
 MAX_UNPACKED = 2 * 1024**3
 """Bytes that a packed file may have unpacked."""
-MAX_SHARED = 256 * 1024**2
+MAX_SHARED = 64 * 1024**2
 """Of them, those of the texts of a workbook, which are kept in memory while it is read."""
 HEAD = 4096
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")

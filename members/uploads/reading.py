@@ -270,106 +270,98 @@ def compile_rows(layout: Layout) -> Callable[[Record], Mapped]:
     What it returns as columns is shared between rows: nobody may change it. Empty cells say nothing. Dates become
     instants when the layout names their zone.
     """
-    width = len(layout.columns)
-    of = Destination
-    numbers = [
-        (i, c.destination == of.NUMBERS, _number(c))
-        for i, c in enumerate(layout.columns)
-        if c.destination in OF_NUMBERS
-    ]
-    plain = [(i, PLAIN[c.destination]) for i, c in enumerate(layout.columns) if c.destination in PLAIN]
-    variables = [(i, c.name) for i, c in enumerate(layout.columns) if c.destination == of.VARIABLE]
-    others = [
-        (i, key, read)
-        for i, c in enumerate(layout.columns)
-        for destination, key, read in (
-            (of.PRIORITY, "priority", _whole),
-            (of.EXPIRE, "expire", _date_reader(layout.expire_format, layout.expire_zone)),
-            (of.VARIABLES, "variables", _json),
-        )
-        if c.destination == destination
-    ]
-    exact = {i for i, c in enumerate(layout.columns) if c.destination in OF_NUMBERS or c.destination == of.EXTERNAL_ID}
-    fixed = {key: i for i, key in plain} | {key: i for i, key, _ in others}
-    if variables:
-        fixed.setdefault("variables", variables[0][0])
-    if numbers:
-        fixed["communications"] = numbers[0][0]
-    columns_of: dict[tuple[int, ...], dict[str, int]] = {}
+    return _Mapper(layout)
 
-    def columns(places: tuple[int, ...]) -> dict[str, int]:
-        paths = {f"communications[{index}].number": place for index, place in enumerate(places)}
-        found = {**fixed, **paths}
-        if len(columns_of) < 1000:
-            columns_of[places] = found
-        return found
 
-    def read(record: Record) -> Mapped:
+class _Mapper:
+    """Maps records by a layout. It is called for each row of a million: what does not depend on a row stands here."""
+
+    def __init__(self, layout: Layout) -> None:
+        placed = list(enumerate(layout.columns))
+        of = Destination
+        parsers: dict[Destination, tuple[str, Callable[[Any], Any]]] = {
+            of.PRIORITY: ("priority", _whole),
+            of.EXPIRE: ("expire", _date_reader(layout.expire_format, layout.expire_zone)),
+            of.VARIABLES: ("variables", _json),
+        }
+        self.width = len(placed)
+        self.texts = [(index, PLAIN[column.destination]) for index, column in placed if column.destination in PLAIN]
+        self.parsed = [
+            (index, *parsers[column.destination]) for index, column in placed if column.destination in parsers
+        ]
+        self.variables = [(index, column.name) for index, column in placed if column.destination == of.VARIABLE]
+        self.numbers = [
+            (index, column.destination == of.NUMBERS, _number(column))
+            for index, column in placed
+            if column.destination in OF_NUMBERS
+        ]
+        self.exact = [i for i, column in placed if column.destination in OF_NUMBERS | {of.EXTERNAL_ID}]
+        self.columns = {key: index for index, key in self.texts} | {key: index for index, key, _ in self.parsed}
+        for index, _ in self.variables[:1]:
+            self.columns.setdefault("variables", index)
+        for index, *_ in self.numbers[:1]:
+            self.columns["communications"] = index
+        self.columns_of: dict[tuple[int, ...], dict[str, int]] = {}
+
+    def __call__(self, record: Record) -> Mapped:
         cells: Sequence[Any] = record.cells
         if record.fault:
             return {}, {}, {None: [record.fault]}
-        if len(cells) != width:
-            if len(cells) < width or any(as_text(cell) for cell in cells[width:]):
-                return {}, {}, {None: [_ragged(len(cells), width)]}
-            cells = cells[:width]
-        faults: CellFaults = {}
-        for index in exact:
-            cell = cells[index]
-            if not cell:
-                continue
-            if type(cell) is not str or "E+" in cell or "e+" in cell:
-                told = _inexact(cell)
-                if told:
-                    faults[index] = [told]
+        if len(cells) != self.width:
+            if len(cells) < self.width or any(map(as_text, cells[self.width :])):
+                return {}, {}, {None: [_ragged(len(cells), self.width)]}
+            cells = cells[: self.width]
         raw: dict[str, Any] = {}
-        for index, key in plain:
+        faults: CellFaults = {}
+        for index in self.exact:
             cell = cells[index]
-            if cell or cell == 0:
-                text = cell if type(cell) is str else as_text(cell)
-                if text[0] == "'":
-                    text = unescape(text)
-                if text.strip():
-                    raw[key] = text
-        for index, key, parse in others:
-            cell = cells[index]
-            if cell or cell == 0:
-                try:
-                    value = parse(cell)
-                except ValueError as error:
-                    faults[index] = [str(error)]
-                else:
-                    if value is not None:
-                        raw[key] = value
-        if variables:
-            own = {}
-            for index, name in variables:
-                cell = cells[index]
-                if cell or cell == 0:
-                    text = as_text(cell)
-                    if text:
-                        own[name] = unescape(text) if text[0] == "'" else text
-            if own:
-                given = raw.setdefault("variables", own)
-                if given is not own and isinstance(given, dict):
-                    raw["variables"] = {**given, **own}
+            if (type(cell) is not str or "E+" in cell or "e+" in cell) and (told := _inexact(cell)):
+                faults[index] = [told]
+        for index, key in self.texts:
+            if text := _free_text(cells[index]):
+                raw[key] = text
+        for index, key, parse in self.parsed:
+            try:
+                value = parse(cells[index])
+            except ValueError as error:
+                faults[index] = [str(error)]
+            else:
+                if value is not None:
+                    raw[key] = value
+        if self.variables:
+            own = {name: text for index, name in self.variables if (text := _free_text(cells[index]))}
+            given = raw.setdefault("variables", own) if own else own
+            if given is not own and isinstance(given, dict):
+                raw["variables"] = given | own
+        raw["communications"], places = self._numbers(cells, faults)
+        return raw, self.columns_of.get(places) or self._columns(places), faults
+
+    def _numbers(self, cells: Sequence[Any], faults: CellFaults) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
+        """Return the numbers of a row, and of each the column that it stands in."""
         found = []
         places = []
-        for index, several, describe in numbers:
+        for index, several, described in self.numbers:
             cell = cells[index]
-            if not cell or index in faults:
+            if cell is None or index in faults:
                 continue
             text = cell if type(cell) is str else as_text(cell)
             for typed in text.split(";") if several else (text,):
-                if typed[:1] == "'":
-                    typed = typed[1:]  # what keeps a spreadsheet from cutting it
                 if typed and not typed.isspace():
-                    found.append({"number": typed, **describe} if describe else {"number": typed})
+                    # An apostrophe is what keeps a spreadsheet from cutting it.
+                    found.append({"number": typed[1:] if typed[0] == "'" else typed, **described})
                     places.append(index)
-        raw["communications"] = found
-        at = tuple(places)
-        return raw, columns_of.get(at) or columns(at), faults
+        return found, tuple(places)
 
-    return read
+    def _columns(self, places: tuple[int, ...]) -> dict[str, int]:
+        found = self.columns | {f"communications[{number}].number": place for number, place in enumerate(places)}
+        if len(self.columns_of) < 1000:
+            self.columns_of[places] = found
+        return found
+
+
+def _free_text(cell: Any) -> str:
+    text = cell.strip() if type(cell) is str else as_text(cell)
+    return unescape(text) if text[:1] == "'" else text
 
 
 def _number(column: Column) -> dict[str, Any]:
