@@ -175,10 +175,10 @@ def test_a_killed_one_leaves_nothing_behind_and_the_next_goes_on(house: House) -
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("part", ["simulator", "listener", "dial", "worker", "beat", "web", "embedded.py"])
+@pytest.mark.parametrize("part", ["simulator", "listener", "dial", "worker", "uploads", "beat", "web", "embedded.py"])
 def test_a_killed_part_comes_back(house: House, part: str) -> None:
     words = {"simulator": "simulate --listen", "listener": "listen --node", "dial": "-Q dial", "worker": "-Q default"}
-    words |= {"beat": "dialer beat", "web": "uvicorn"}
+    words |= {"uploads": "-Q uploads", "beat": "dialer beat", "web": "uvicorn"}
 
     def found() -> int | None:
         return next((pid for pid, command in house.processes().items() if words.get(part, part) in command), None)

@@ -423,6 +423,20 @@ _ENDED_ONCE = (
 _COUNTED_AS_HAPPENED = (
     Check(
         6,
+        "Upload {upload} has added {left} subscribers who were not taken out again, but {there} are there.",
+        1,
+        # Fewer may be: people delete some.
+        """
+        SELECT u.id AS upload, u.added - u.undone AS "left", came.there
+        FROM uploads_upload AS u
+        JOIN (
+            SELECT upload_id, count(*) AS there FROM members_member WHERE upload_id IS NOT NULL GROUP BY upload_id
+        ) AS came ON came.upload_id = u.id
+        WHERE came.there > u.added - u.undone
+        """,
+    ),
+    Check(
+        6,
         "Attempt {attempt} meant “{outcome}” and is {not_}counted.",
         1,
         """

@@ -780,7 +780,7 @@ def _update_known(
     intake = members.take_members(
         campaign, [_raw(row) for row in found], on_duplicate=members.OnDuplicate.UPDATE, by=upload.by
     )
-    added = [taken.member for taken in intake.rows if taken.became == "added"]
+    added = [taken.member for taken in intake.rows if taken.became == "added" and taken.member]
     Member.objects.filter(pk__in=added).update(upload=upload)
     became.added += len(added)
     became.updated += sum(taken.became == "updated" for taken in intake.rows)

@@ -19,6 +19,7 @@ from dialer import clock
 from dialer.engine import invariants
 from dialer.models import Attempt, Node
 from members.models import Communication, DoNotCall, Member
+from members.uploads.models import Upload
 from tests.engine.story import Story
 from tests.factories import make_attempt, make_campaign, make_gateway, make_member, make_operator, make_route
 
@@ -427,6 +428,18 @@ def test_the_minus_attempts_in_a_row_are_those_since_the_last_counted() -> None:
     assert not found()
     change(member, minus_in_row=2)
     only(6, "the ledger has 1 and 1")
+
+
+def test_an_upload_that_added_more_than_it_says_is_found() -> None:
+    campaign = make_campaign()
+    upload = Upload.objects.create(
+        campaign=campaign, created_at=clock.now(), changed_at=clock.now(), size=1, added=2, undone=1, state="loaded"
+    )
+    members = [make_member(campaign), make_member(campaign)]
+    change(members[0], upload=upload)
+    assert not found()
+    change(members[1], upload=upload)
+    only(6, "has added 1 subscribers")
 
 
 # --- the command ------------------------------------------------------------------------------------------------
