@@ -24,7 +24,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from members.cells import Cell, as_text
-from members.uploads.layout import Column, Destination, FileKind, Layout, is_charset
+from members.uploads.layout import OF_NUMBERS, Column, Destination, FileKind, Layout, is_charset
 from members.uploads.opening import kind_of, opened
 from members.uploads.reading import CUT, Lines, csv_reader, parse_iso, preview
 
@@ -157,12 +157,13 @@ def _sample(path: Path) -> bytes:
 
 
 def _wide(sample: bytes) -> str:
-    """Tell UTF-16 without its mark by the zeros of its separators, digits and line ends."""
-    even, odd = sample[0:2048:2].count(0), sample[1:2048:2].count(0)
-    enough = min(len(sample), 2048) // 2 * 0.2
-    if odd > enough and not even:
+    """Tell UTF-16 without its mark by every second byte; empty for anything else."""
+    # No other text has bytes of 0 or 4, which are the upper ones of Latin and of Cyrillic letters.
+    even, odd = (part.count(0) + part.count(4) for part in (sample[0:2048:2], sample[1:2048:2]))
+    enough = min(len(sample), 2048) // 2 * 0.4
+    if odd > enough and odd > 4 * even:
         return "utf-16-le"
-    if even > enough and not odd:
+    if even > enough and even > 4 * odd:
         return "utf-16-be"
     return ""
 
@@ -324,6 +325,7 @@ KNOWN: dict[Destination, str] = {
 }
 """What columns are usually called, the clearest names first; case, spaces and signs do not matter."""
 KIND_OF_NUMBER = re.compile(r"mobile|cell|home|work|business|main|моб|дом|роб|раб|дод|доп|осн", re.IGNORECASE)
+OF_A_PHONE = re.compile(r"\b(phone|telephone|mobile|cell|tel|телефон|тел|моб)")
 VARIABLE = re.compile(r"var:(.+)", re.DOTALL | re.IGNORECASE)
 
 
@@ -343,14 +345,17 @@ def _known() -> dict[str, tuple[int, Destination]]:
     }
 
 
-def _meaning(heading: str) -> tuple[int, Destination] | None:
+def _meaning(heading: str, cells: Sequence[str] = ()) -> tuple[int, Destination] | None:
+    """Return what a heading means, and how clearly; a number needs to be only in its words, when the cells are some."""
     plain = _plain(heading)
     known = _known()
     if found := known.get(plain):
         return found
     without_place = re.sub(r"^\d+ | ?\d+$", "", plain)  # “phone 2”, “телефон1”
     found = known.get(without_place)
-    return found if found and found[1] in {Destination.NUMBER, Destination.NUMBERS} else None
+    if found and found[1] in OF_NUMBERS:
+        return found
+    return (0, Destination.NUMBER) if OF_A_PHONE.search(plain) and _share(NUMBERS, cells) > 0.6 else None
 
 
 def _is_heading(first: Sequence[str], body: Sequence[Sequence[Cell]]) -> bool:
@@ -373,8 +378,9 @@ def _columns(heading: Sequence[str], body: Sequence[Sequence[Cell]], width: int)
     clearest: dict[Destination, tuple[int, int]] = {}
     for place, name in enumerate(heading):
         if variable := VARIABLE.fullmatch(name):
-            columns[place] = Column(Destination.VARIABLE, variable[1].strip())
-        elif meaning := _meaning(name):
+            column = Column(Destination.VARIABLE, variable[1].strip())
+            columns[place] = column if column not in columns else Column()
+        elif meaning := _meaning(name, _column(body, place)):
             clear, destination = meaning
             if destination == Destination.NUMBER:
                 described = name if KIND_OF_NUMBER.search(name) else ""
@@ -385,7 +391,7 @@ def _columns(heading: Sequence[str], body: Sequence[Sequence[Cell]], width: int)
                 clearest[destination] = (clear, place)
     for destination, (_clear, place) in clearest.items():
         columns[place] = Column(destination)
-    if not any(column.destination in {Destination.NUMBER, Destination.NUMBERS} for column in columns):
+    if not any(column.destination in OF_NUMBERS for column in columns):
         _map_by_data(columns, body, several=not heading)
     return tuple(columns)
 
@@ -473,11 +479,20 @@ def _is_date(cell: str, text_format: str) -> bool:
 
 def _expire_format(columns: Sequence[Column], body: Sequence[Sequence[Cell]]) -> str:
     """Return the format of the column of dates; where none is known as such, of the first that has dates."""
-    known = [place for place, column in enumerate(columns) if column.destination == Destination.EXPIRE]
-    for place in known or range(len(columns)):
+    for place, column in enumerate(columns):
+        if column.destination == Destination.EXPIRE:
+            return _usual_format(_dates(body, place))
+    for place in range(len(columns)):
         if found := _formats(_dates(body, place)):
             return found[0]
     return ""
+
+
+def _usual_format(cells: Sequence[str]) -> str:
+    """Return the format by which most dates can be read: a few bad ones are told of their rows."""
+    read = {text: sum(_is_date(cell, text) for cell in cells) for text in DATE_FORMATS}
+    best = max(read, key=lambda text: read[text])
+    return best if read[best] > sum(map(_is_iso, cells)) else ""
 
 
 def _dates(body: Sequence[Sequence[Cell]], place: int) -> list[str]:

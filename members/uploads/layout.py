@@ -113,7 +113,7 @@ class Layout:
             expire_format=reader.text("expire_format", ""),
             expire_zone=reader.text("expire_zone", ""),
         )
-        if faults := reader.faults or layout._reading_faults():
+        if faults := reader.faults or layout.reading_faults():
             raise ValidationError(faults)
         return layout
 
@@ -123,9 +123,10 @@ class Layout:
         ``kind``: an ``UploadKind``. ``allowed``: otherwise refused variables that an administrator allowed; without it
         only their spelling is looked at.
         """
-        return {**self._reading_faults(), **self._column_faults(kind == "do_not_call", allowed)}
+        return {**self.reading_faults(), **self._column_faults(kind == "do_not_call", allowed)}
 
-    def _reading_faults(self) -> Faults:
+    def reading_faults(self) -> Faults:
+        """Tell by the path of the field why a file cannot even be shown this way."""
         found: Faults = {}
         if not is_charset(self.charset):
             told = gettext("“%s” is no character set. Choose one of the list, for example utf-8 or windows-1251.")

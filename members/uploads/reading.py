@@ -81,6 +81,8 @@ def preview(path: Path, layout: Layout, limit: int = 20) -> Preview:
 
 
 def _all_records(path: Path, layout: Layout) -> Iterator[Record]:
+    for several in layout.reading_faults().values():
+        raise FileRefused(several[0])
     with opened(path, layout.kind) as file:
         yield from of_workbook(file, layout) if layout.kind == FileKind.XLSX else of_text(file, layout)
 

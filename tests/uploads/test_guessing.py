@@ -84,6 +84,12 @@ def test_names_far_behind_plain_lines_tell_the_charset(path: Path) -> None:
         assert guess_charsets(path)[0] == charset
 
 
+def test_unicode_of_two_bytes_is_told_without_its_mark_and_with_few_digits(path: Path) -> None:
+    for charset in ("utf-16-le", "utf-16-be"):
+        path.write_bytes("Ім'я\tКоментар\nНаталія\tпередзвонити пізніше, бажано завтра\n".encode(charset))
+        assert guess_charsets(path) == [charset]
+
+
 def test_a_few_damaged_characters_leave_other_charsets_to_choose(path: Path) -> None:
     path.write_bytes(UKRAINIAN.encode() + b"\xff")
     assert guess_charsets(path)
@@ -238,6 +244,17 @@ def test_only_one_column_is_the_name_the_clearest(path: Path) -> None:
     assert destinations(layout) == [D.NOTHING, D.NOTHING, D.NAME, D.NUMBER, D.NOTHING]
 
 
+def test_words_of_a_heading_tell_a_number_when_the_cells_are_numbers(path: Path) -> None:
+    rows = "Name;Client phone;Phone type;№ телефону\nA;380501112233;home;+380 50 1\nB;380501112234;work;0501112233\n"
+    assert destinations(guessed(path, rows)) == [D.NAME, D.NUMBER, D.NOTHING, D.NUMBER]
+
+
+def test_headings_that_come_twice(path: Path) -> None:
+    layout = guessed(path, "name,phone,phone,var:a,var:a,name\nA,1,2,3,4,5\n")
+    assert destinations(layout) == [D.NAME, D.NUMBER, D.NUMBER, D.VARIABLE, D.NOTHING, D.NOTHING]
+    assert layout.faults("members") == {}
+
+
 def test_several_numbers_in_a_cell_are_several(path: Path) -> None:
     assert destinations(guessed(path, "name,phone\nA,380501112233; 380671112233\n")) == [D.NAME, D.NUMBERS]
 
@@ -291,6 +308,13 @@ def test_the_format_of_the_column_of_dates_is_taken(path: Path) -> None:
         path, "phone;born;expire\n380501112233;1990-01-31;12/31/2031\n380501112234;1990-01-31;01/02/2031\n"
     )
     assert layout.expire_format == "%m/%d/%Y"
+
+
+def test_a_few_bad_dates_do_not_hide_the_format(path: Path) -> None:
+    dates = ["31.12.2031", "01.02.2031", "-", "2031-01-01", "15.03.2031"]
+    layout = guessed(path, "phone;expire\n" + "".join(f"38050111223{n};{date}\n" for n, date in enumerate(dates)))
+    assert layout.expire_format == "%d.%m.%Y"
+    assert guessed(path, "phone;expire\n380501112233;soon\n").expire_format == ""
 
 
 # --- workbooks, zips, and what is no list -----------------------------------------------------------------------

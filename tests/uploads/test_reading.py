@@ -187,6 +187,13 @@ def test_nothing_in_it_is_told(path: Path) -> None:
             preview(path, Layout())
 
 
+@pytest.mark.parametrize("layout", [{"separator": ""}, {"charset": "x"}, {"quote": ","}, {"separator": "\n"}])
+def test_a_layout_that_reads_nothing_is_told(path: Path, layout: dict[str, str]) -> None:
+    path.write_text("a,b\n")
+    with pytest.raises(FileRefused):
+        preview(path, Layout(**layout))  # type: ignore[arg-type]
+
+
 def test_a_preview_reads_only_the_beginning(path: Path) -> None:
     path.write_bytes(b"name,phone\n" + b"A,1\n" * 300_000 + b"\xff")
     seen = preview(path, Layout(), 3)
