@@ -41,10 +41,25 @@ def guess(path: Path, file_name: str) -> Layout:
         tabs_first = Path(file_name).suffix.lower() in {".tsv", ".tab"}
         separator, quote = _guess_separator(path, layout.charset, tabs_first)
         layout = replace(layout, separator=separator, quote=quote)
-    seen = preview(path, layout, SAMPLE_ROWS)
-    first = [as_text(cell) for cell in seen.records[0].cells]
-    body = [record.cells for record in seen.records[1:]]
-    layout = replace(layout, heading=_is_heading(first, body))
+    first, body = _sample_rows(path, layout)
+    return _mapped(replace(layout, heading=_is_heading(first, body)), first, body)
+
+
+def guess_columns(path: Path, layout: Layout) -> Layout:
+    """Return a layout with its columns, and the format of their dates, guessed anew; the rest is as it says.
+
+    Raises ``FileRefused``.
+    """
+    return _mapped(layout, *_sample_rows(path, layout))
+
+
+def _sample_rows(path: Path, layout: Layout) -> tuple[list[str], list[Sequence[Cell]]]:
+    """Return the first row of a file as text, and the rows below."""
+    seen = preview(path, replace(layout, heading=False, columns=()), SAMPLE_ROWS)
+    return [as_text(cell) for cell in seen.records[0].cells], [record.cells for record in seen.records[1:]]
+
+
+def _mapped(layout: Layout, first: list[str], body: list[Sequence[Cell]]) -> Layout:
     if not layout.heading:
         body = [first, *body]
     # Rows that are longer than most have a separator too many: that is told of them.
