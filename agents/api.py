@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from agents import actions
 from agents.models import Operator, OperatorState, OperatorStatus
+from dialer.api import scope
 from dialer.api.fields import Body, Choice, ModelBody, Query, QueryFlag, QueryId, Text
 from dialer.api.views import Endpoint, one
 
@@ -137,7 +138,7 @@ class Operators(Endpoint):
             if name in asked:
                 operators = operators.filter(**{name: next(key for key, word in words.items() if word == asked[name])})
         if "campaign" in asked:
-            operators = operators.filter(tiers__campaign=asked["campaign"])
+            operators = operators.filter(tiers__campaign__in=scope.campaigns(request.user).filter(pk=asked["campaign"]))
         if "extension" in asked:
             operators = operators.filter(extension=asked["extension"])
         return Response(OperatorView(operators[:MOST], many=True).data)

@@ -26,6 +26,7 @@ from campaigns.models import (
     Route,
     Treatment,
 )
+from dialer.api import scope
 from dialer.api.fields import (
     LARGEST_ID,
     Body,
@@ -159,8 +160,12 @@ class OneCalendar(Endpoint):
         operation_id="update_calendar", request=CalendarBody, responses=CalendarView, summary="Change a calendar"
     )
     def patch(self, request: Any, calendar: str) -> Response:
-        """Working hours and holidays are each given as a whole. Calls under way are not cut."""
+        """Working hours and holidays are each given as a whole. Calls under way are not cut. Who is limited to
+        campaigns changes none that others have, too.
+        """
         found = one(Calendar.objects.all(), calendar)
+        if not scope.may_change_calendar(request.user, found):
+            scope.need_all(request.user)
         actions.save_calendar(found.pk, **self.read(CalendarBody, partly=True, instance=found))
         return Response(CalendarView(_calendars().get(pk=found.pk)).data)
 
@@ -233,21 +238,21 @@ class Campaigns(Endpoint):
     @extend_schema(operation_id="list_campaigns", responses=CampaignView(many=True), summary="List campaigns")
     def get(self, request: Any) -> Response:
         """By priority, the bigger first, then by name."""
-        return Response(CampaignView(Campaign.objects.all()[:MOST], many=True).data)
+        return Response(CampaignView(scope.campaigns(request.user)[:MOST], many=True).data)
 
     @extend_schema(
         operation_id="create_campaign", request=CampaignBody, responses={201: CampaignView}, summary="Add a campaign"
     )
     def post(self, request: Any) -> Response:
-        """Idle, with the default causes."""
+        """Idle, with the default causes. Not for who is limited to campaigns."""
+        scope.need_all(request.user)
         campaign = actions.create_campaign(**self.read(CampaignBody))
         return Response(CampaignView(campaign).data, 201)
 
 
 class OfCampaign(Endpoint):
-    @staticmethod
-    def campaign(given: str) -> Campaign:
-        return one(Campaign.objects.all(), given)
+    def campaign(self, given: str) -> Campaign:
+        return one(scope.campaigns(self.request.user), given)
 
 
 @extend_schema(tags=["campaigns"])
@@ -564,23 +569,37 @@ class RouteView(RouteBody):
         fields: ClassVar = ["id", *RouteBody.Meta.fields]
 
 
+class OfRoutes(Endpoint):
+    def routes(self) -> QuerySet[Route]:
+        return scope.within(Route.objects.all(), self.request.user, common=True)
+
+    def save(self, known: Route | None, given: dict[str, Any]) -> Response:
+        """Add or change a route, unless it is, or becomes, one of a campaign that is not the user's."""
+        owners = {known.campaign_id} if known else set()
+        if known is None or "campaign" in given:
+            owners.add(given["campaign"].pk if given.get("campaign") else None)
+        scope.need(self.request.user, *owners)
+        route = actions.save_route(known.pk if known else None, **given)
+        return Response(RouteView(route).data, 200 if known else 201)
+
+
 @extend_schema(tags=["lines"])
-class Routes(Endpoint):
+class Routes(OfRoutes):
     needs: ClassVar = {"GET": ("campaigns.view_route",), "POST": ("campaigns.add_route",)}
 
     @extend_schema(operation_id="list_routes", responses=RouteView(many=True), summary="List routes")
     def get(self, request: Any) -> Response:
         """Those of campaigns, then the common ones, each in the order in which they are tried."""
-        return Response(RouteView(Route.objects.all()[:MOST], many=True).data)
+        return Response(RouteView(self.routes()[:MOST], many=True).data)
 
     @extend_schema(operation_id="create_route", request=RouteBody, responses={201: RouteView}, summary="Add a route")
     def post(self, request: Any) -> Response:
         """Which gateway dials which numbers. Those that exist find it within a moment."""
-        return Response(RouteView(actions.save_route(None, **self.read(RouteBody))).data, 201)
+        return self.save(None, self.read(RouteBody))
 
 
 @extend_schema(tags=["lines"])
-class OneRoute(Endpoint):
+class OneRoute(OfRoutes):
     needs: ClassVar = {
         "GET": ("campaigns.view_route",),
         "PATCH": ("campaigns.change_route",),
@@ -590,16 +609,17 @@ class OneRoute(Endpoint):
     @extend_schema(operation_id="get_route", responses=RouteView, summary="Show a route")
     def get(self, request: Any, route: str) -> Response:
         """What it dials, and how."""
-        return Response(RouteView(one(Route.objects.all(), route)).data)
+        return Response(RouteView(one(self.routes(), route)).data)
 
     @extend_schema(operation_id="update_route", request=RouteBody, responses=RouteView, summary="Change a route")
     def patch(self, request: Any, route: str) -> Response:
         """The numbers of its campaigns find their routes again."""
-        found = one(Route.objects.all(), route)
-        return Response(RouteView(actions.save_route(found.pk, **self.read(RouteBody, partly=True))).data)
+        return self.save(one(self.routes(), route), self.read(RouteBody, partly=True))
 
     @extend_schema(operation_id="delete_route", responses={204: None}, summary="Delete a route")
     def delete(self, request: Any, route: str) -> Response:
         """The numbers that it dialled find another, or none."""
-        actions.delete_route(one(Route.objects.all(), route))
+        found = one(self.routes(), route)
+        scope.need(request.user, found.campaign_id)
+        actions.delete_route(found)
         return Response(status=204)

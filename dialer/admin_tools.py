@@ -17,7 +17,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from campaigns.models import Campaign
 from dialer import clock
+from dialer.api import scope
 
 MOST_LISTED = 10_000
 """Rows that a bounded list counts and pages through at most; filters and search find the others."""
@@ -56,6 +58,44 @@ class ReadOnlyAdmin(BoundedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+class OwnCampaigns(admin.RelatedFieldListFilter):
+    """A choice among the campaigns that the user may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        return [(campaign.pk, str(campaign)) for campaign in scope.campaigns(request.user).order_by("name")]
+
+
+class OfCampaigns(admin.ModelAdmin):
+    """Rows of campaigns: who is limited to some sees and changes theirs, and sees those of no campaign."""
+
+    campaign_path = "campaign"
+    common = False
+    """Whether some rows are of no campaign."""
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return scope.within(super().get_queryset(request), request.user, self.campaign_path, common=self.common)
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        if db_field.related_model is Campaign:
+            return scope.campaigns(request.user).order_by("name")
+        return super().get_field_queryset(db, db_field, request)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **keywords: Any) -> Any:
+        field: Any = super().formfield_for_foreignkey(db_field, request, **keywords)
+        if db_field.related_model is Campaign and scope.of(request.user) is not None:
+            field.required = True
+        return field
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and self._may_change(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._may_change(request, obj)
+
+    def _may_change(self, request: HttpRequest, obj: Any) -> bool:
+        return not self.common or obj is None or scope.may_change(request.user, obj.campaign_id)
 
 
 class KeptWhileUsed(admin.ModelAdmin):

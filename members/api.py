@@ -17,7 +17,7 @@ from agents.models import Operator
 from campaigns.actions import RunAnswer
 from campaigns.models import Campaign
 from dialer import verbs
-from dialer.api import limits
+from dialer.api import limits, scope
 from dialer.api.errors import BODY
 from dialer.api.fields import (
     LARGEST_ID,
@@ -329,7 +329,7 @@ class OfCampaign(Endpoint):
     renamed: ClassVar = {"time_zone": "timezone", "expire_at": "expire"}
 
     def campaign(self, given: str) -> Campaign:
-        return one(Campaign.objects.select_related("calendar"), given)
+        return one(scope.campaigns(self.request.user).select_related("calendar"), given)
 
     def member(self, campaign: str, given: str) -> Member:
         members = Member.objects.visible().select_related("campaign__calendar")

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from campaigns.models import Campaign
 from dialer import clock
-from dialer.api import limits
+from dialer.api import limits, scope
 from dialer.api.errors import BODY, flat
 from dialer.api.fields import Body, Moment, QueryFlag, QueryId, Text
 from dialer.api.paging import Order, PageQuery
@@ -202,7 +202,7 @@ class DoNotCallList(Listing):
     def get(self, request: Any) -> Response:
         """Of every list, the newest first: those for every campaign, and those of one."""
         asked = self.ask(ListQuery)
-        entries = DoNotCall.objects.all()
+        entries = scope.within(DoNotCall.objects.all(), request.user, common=True)
         if "campaign" in asked:
             entries = entries.filter(campaign=asked["campaign"])
         if asked["everywhere"] is not None:
@@ -218,6 +218,7 @@ class DoNotCallList(Listing):
         called yet is withdrawn. A number that is listed already gets the new terms. Of an array those are taken that
         can be; its answer is 207 when some were refused and 400 when all were.
         """
+        scope.need_all(request.user)
         return self.take(None)
 
 
@@ -231,7 +232,7 @@ class CampaignDoNotCall(Listing):
     )  # fmt: skip
     def get(self, request: Any, campaign: str) -> Response:
         """Those of its own list, the newest first; those for every campaign hold for it, too."""
-        owner = one(Campaign.objects.all(), campaign)
+        owner = one(scope.campaigns(request.user), campaign)
         entries = DoNotCall.objects.filter(campaign=owner)
         return self.page(entries, self.ask(CampaignListQuery), owner.default_region)
 
@@ -241,7 +242,7 @@ class CampaignDoNotCall(Listing):
     )  # fmt: skip
     def post(self, request: Any, campaign: str) -> Response:
         """As for every campaign; other campaigns may go on to call them."""
-        return self.take(one(Campaign.objects.select_related("calendar"), campaign))
+        return self.take(one(scope.campaigns(request.user).select_related("calendar"), campaign))
 
 
 @extend_schema(tags=["do-not-call"])
@@ -254,6 +255,7 @@ class DoNotCallRemove(Listing):
     )  # fmt: skip
     def post(self, request: Any) -> Response:
         """Up to 10,000 at once. They may be called again at once, by campaigns whose own lists do not have them."""
+        scope.need_all(request.user)
         return self.remove(None)
 
 
@@ -267,7 +269,7 @@ class CampaignDoNotCallRemove(Listing):
     )  # fmt: skip
     def post(self, request: Any, campaign: str) -> Response:
         """Its own; what is listed for every campaign stays so."""
-        return self.remove(one(Campaign.objects.all(), campaign))
+        return self.remove(one(scope.campaigns(request.user), campaign))
 
 
 @extend_schema(tags=["do-not-call"])
@@ -277,11 +279,13 @@ class OneDoNotCall(Endpoint):
     @extend_schema(operation_id="get_do_not_call", responses=ListedView, summary="Show an entry")
     def get(self, request: Any, entry: str) -> Response:
         """Of a do-not-call list."""
-        return Response(ListedView(one(DoNotCall.objects.all(), entry)).data)
+        return Response(ListedView(one(scope.within(DoNotCall.objects.all(), request.user, common=True), entry)).data)
 
     @extend_schema(operation_id="remove_do_not_call", responses={204: None}, summary="Take a number off a list")
     def delete(self, request: Any, entry: str) -> Response:
         """It may be called again at once, if no other entry forbids it."""
-        found = one(DoNotCall.objects.select_related("campaign"), entry)
+        entries = DoNotCall.objects.select_related("campaign")
+        found = one(scope.within(entries, request.user, common=True), entry)
+        scope.need(request.user, found.campaign_id)
         actions.remove_do_not_call(found.digits, found.campaign, by=request.user)
         return Response(status=204)

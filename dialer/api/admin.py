@@ -1,4 +1,4 @@
-"""Keys of the REST interface in the admin: made, named, shortened and revoked."""
+"""Access in the admin: keys of the REST interface, made, named, shortened and revoked; who is limited to campaigns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -19,7 +21,7 @@ from dialer import clock
 from dialer.admin_tools import badge
 from dialer.api import actions
 from dialer.api.forms import GuardedAdminForm
-from dialer.api.models import AccessKey
+from dialer.api.models import AccessKey, CampaignAccess
 
 admin.site.login_form = GuardedAdminForm
 
@@ -101,3 +103,25 @@ class AccessKeyAdmin(admin.ModelAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[AccessKey]) -> None:
         count = actions.revoke_keys(queryset, by=request.user)
         self.message_user(request, ngettext("%d key opens no more.", "%d keys open no more.", count) % count)
+
+
+# --- users ------------------------------------------------------------------------------------------------------
+
+
+class CampaignAccessInline(admin.TabularInline):
+    model = CampaignAccess
+    extra = 0
+    autocomplete_fields = ("campaign",)
+    verbose_name_plural = _("limited to these campaigns (none: to no campaigns; administrators never are)")
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class LimitedUserAdmin(UserAdmin):
+    inlines = (CampaignAccessInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Leave them to the second page: the first makes a user of a name and a password."""
+        return self.inlines if obj else ()

@@ -9,8 +9,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from campaigns.models import Campaign
 from dialer import verbs
+from dialer.api import scope
 from dialer.api.fields import Query, QueryFlag, QueryId, QueryMoment
 from dialer.api.paging import Order, PageQuery
 from dialer.api.views import Endpoint, one
@@ -106,9 +106,10 @@ class AttemptPage(serializers.Serializer):
 
 
 def visible_to(user: Any) -> AttemptQuerySet:
-    """Return the attempts that a user may see: all, or an operator's own."""
-    attempts = Attempt.objects.all()
-    return attempts if user.has_perm("dialer.view_attempt") else attempts.filter(operator__user=user.pk)
+    """Return the attempts that a user may see: those of his campaigns, or an operator's own."""
+    if not user.has_perm("dialer.view_attempt"):
+        return Attempt.objects.filter(operator__user=user.pk)
+    return scope.within(Attempt.objects.all(), user)
 
 
 def filtered(attempts: AttemptQuerySet, asked: Mapping[str, Any]) -> AttemptQuerySet:
@@ -165,7 +166,7 @@ class CampaignAttempts(Endpoint):
     def get(self, request: Any, campaign: str) -> Response:
         """The newest first."""
         asked = self.ask(AttemptsQuery)
-        owner = one(Campaign.objects.all(), campaign)
+        owner = one(scope.campaigns(request.user), campaign)
         found = filtered(visible_to(request.user).filter(campaign=owner), asked)
         return self.listed(found, lambda rows: AttemptView(rows, many=True).data, asked, ORDERS)
 
@@ -187,8 +188,8 @@ class AttemptHangUp(Endpoint):
     @extend_schema(operation_id="hang_up", request=None, responses={204: None}, summary="End a call")
     def post(self, request: Any, attempt: str) -> Response:
         """Hangs up both legs, or withdraws what was not sent yet. An operator ends his own calls alone."""
-        attempts = Attempt.objects.all()
+        attempts = scope.within(Attempt.objects.all(), request.user)
         if not request.user.has_perm("access.hang_up"):
-            attempts = attempts.filter(operator__user=request.user.pk)
+            attempts = Attempt.objects.filter(operator__user=request.user.pk)
         verbs.hang_up(one(attempts, attempt).pk, by=request.user)
         return Response(status=204)

@@ -79,6 +79,24 @@ class StoredAnswer(models.Model):
         return self.key
 
 
+class CampaignAccess(models.Model):
+    """A campaign that a user is limited to; who has none of these is not limited."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="campaign_access")
+    campaign = models.ForeignKey(
+        "campaigns.Campaign", models.SET_NULL, null=True, related_name="+", verbose_name=_("campaign")
+    )
+    """Empty when it was deleted: to lose the last one must not open all others."""
+
+    class Meta:
+        verbose_name = _("campaign he is limited to")
+        verbose_name_plural = _("campaigns he is limited to")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "campaign"], name="campaign_access_once")]
+
+    def __str__(self) -> str:
+        return str(self.campaign or "–")
+
+
 class Right(models.Model):  # noqa: DJ008 (it has no rows)
     """Rights that belong to no table; it has none itself."""
 
@@ -93,4 +111,5 @@ class Right(models.Model):  # noqa: DJ008 (it has no rows)
             ("take_calls", _("Can take calls: change the own status, see the own calls")),
             ("change_status", _("Can change the status of operators")),
             ("see_live", _("Can see what goes on")),
+            ("all_campaigns", _("Is never limited to campaigns")),
         )

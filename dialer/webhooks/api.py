@@ -13,6 +13,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from campaigns.models import Campaign
+from dialer.api import scope
 from dialer.api.fields import LARGEST_ID, Choice, ModelBody, Query, QueryId, Reference, Text
 from dialer.api.paging import MOST, Order, PageQuery
 from dialer.api.views import Endpoint, one
@@ -75,6 +76,11 @@ EXAMPLE = OpenApiExample(
 )
 
 
+def _webhooks(user: Any) -> QuerySet[Subscription]:
+    """Return those that a user may see: for who is limited to campaigns, those of his alone."""
+    return scope.within(Subscription.objects.all(), user)
+
+
 def _may_save(user: Any, known: Subscription | None, given: Mapping[str, Any]) -> None:
     """Raise ``PermissionDenied`` for who lets a webhook into the private network, or turns one that may go there."""
     if user.has_perm(ALLOW_PRIVATE):
@@ -93,7 +99,7 @@ class Webhooks(Endpoint):
     @extend_schema(operation_id="list_webhooks", responses=WebhookView(many=True), summary="List webhooks")
     def get(self, request: Any) -> Response:
         """By name."""
-        return Response(WebhookView(Subscription.objects.all()[:MOST], many=True).data)
+        return Response(WebhookView(_webhooks(request.user)[:MOST], many=True).data)
 
     @extend_schema(
         operation_id="create_webhook", request=WebhookBody, responses={201: NewWebhookView}, examples=[EXAMPLE],
@@ -106,6 +112,7 @@ class Webhooks(Endpoint):
         """
         given = self.read(WebhookBody)
         _may_save(request.user, None, given)
+        scope.need(request.user, given["campaign"].pk if given["campaign"] else None)
         return Response(NewWebhookView(actions.save_subscription(None, **given)).data, 201)
 
 
@@ -120,22 +127,24 @@ class OneWebhook(Endpoint):
     @extend_schema(operation_id="get_webhook", responses=WebhookView, summary="Show a webhook")
     def get(self, request: Any, webhook: str) -> Response:
         """Its settings and how it goes; never its secret."""
-        return Response(WebhookView(one(Subscription.objects.all(), webhook)).data)
+        return Response(WebhookView(one(_webhooks(request.user), webhook)).data)
 
     @extend_schema(
         operation_id="update_webhook", request=WebhookBody, responses=WebhookView, summary="Change a webhook"
     )
     def patch(self, request: Any, webhook: str) -> Response:
         """What waits is tried at once, whatever failed before. What happens while it is disabled is not for it."""
-        found = one(Subscription.objects.all(), webhook)
+        found = one(_webhooks(request.user), webhook)
         given = self.read(WebhookBody, partly=True, instance=found)
         _may_save(request.user, found, given)
+        if "campaign" in given:
+            scope.need(request.user, given["campaign"].pk if given["campaign"] else None)
         return Response(WebhookView(actions.save_subscription(found, **given)).data)
 
     @extend_schema(operation_id="delete_webhook", responses={204: None}, summary="Delete a webhook")
     def delete(self, request: Any, webhook: str) -> Response:
         """With its deliveries, those that wait too."""
-        actions.delete_subscription(one(Subscription.objects.all(), webhook))
+        actions.delete_subscription(one(_webhooks(request.user), webhook))
         return Response(status=204)
 
 
@@ -168,8 +177,8 @@ class DeliveriesQuery(PageQuery):
     sort = serializers.ChoiceField(list(ORDERS), default="-id")
 
 
-def _deliveries(webhook: str) -> QuerySet[Delivery]:
-    owner = one(Subscription.objects.all(), webhook)
+def _deliveries(user: Any, webhook: str) -> QuerySet[Delivery]:
+    owner = one(_webhooks(user), webhook)
     return Delivery.objects.filter(subscription=owner).select_related("event")
 
 
@@ -184,7 +193,7 @@ class Deliveries(Endpoint):
     def get(self, request: Any, webhook: str) -> Response:
         """The newest first, with what the receiver answered last."""
         asked = self.ask(DeliveriesQuery)
-        found = _deliveries(webhook)
+        found = _deliveries(request.user, webhook)
         if "state" in asked:
             found = found.filter(state=asked["state"])
         return self.listed(found, lambda rows: DeliveryView(rows, many=True).data, asked, ORDERS)
@@ -197,7 +206,7 @@ class DeliveryAgain(Endpoint):
     @extend_schema(operation_id="send_again", request=None, responses=DeliveryView, summary="Try a delivery again")
     def post(self, request: Any, webhook: str, delivery: str) -> Response:
         """One that was given up goes back into the queue, before those of later events. Others stay as they are."""
-        deliveries = _deliveries(webhook)
+        deliveries = _deliveries(request.user, webhook)
         found = one(deliveries, delivery)
         actions.send_again(found.subscription, [found.pk])
         return Response(DeliveryView(deliveries.get(pk=found.pk)).data)
@@ -210,7 +219,7 @@ class WebhookTest(Endpoint):
     @extend_schema(operation_id="test_webhook", request=None, responses=DeliveryView, summary="Send a test")
     def post(self, request: Any, webhook: str) -> Response:
         """Sends an event of the type `test` now, past the queue, and answers what came of it."""
-        return Response(DeliveryView(actions.send_test(one(Subscription.objects.all(), webhook))).data)
+        return Response(DeliveryView(actions.send_test(one(_webhooks(request.user), webhook))).data)
 
 
 # --- events -----------------------------------------------------------------------------------------------------
@@ -255,6 +264,7 @@ class Events(Endpoint):
         """
         asked = self.ask(EventsQuery)
         events = Event.objects.filter(number__gt=asked["after"]).order_by("number")
+        events = scope.within(events, request.user, "campaign_id", common=True)
         if "type" in asked:
             events = events.filter(type=asked["type"])
         if "campaign" in asked:

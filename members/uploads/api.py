@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from campaigns.models import Campaign
 from dialer import exports
+from dialer.api import scope
 from dialer.api.fields import Body, Choice, Flag, Moment, Query, QueryId, Reference, Text, Whole
 from dialer.api.paging import Order, PageQuery
 from dialer.api.parsers import FilesParser
@@ -254,14 +255,17 @@ class OfUploads(Endpoint):
 
     def see(self) -> QuerySet[Upload]:
         """Return the uploads whose rows the user may see."""
-        return Upload.objects.filter(
+        found = Upload.objects.filter(
             kind__in=[kind for kind, right in SEES.items() if self.request.user.has_perm(right)]
         )
+        return scope.within(found, self.request.user, common=True)
 
     def upload(self, given: str, rights: Mapping[UploadKind, str] = SEES) -> Upload:
         """Return an upload. Raises ``NotFound``, and ``PermissionDenied`` where a right is missing."""
         found = one(self.see(), given)
         self.need(rights[UploadKind(found.kind)])
+        if self.request.method not in ("GET", "HEAD"):
+            scope.need(self.request.user, found.campaign_id)
         return found
 
     def need(self, right: str) -> None:
@@ -328,7 +332,7 @@ class CampaignUploads(OfUploads):
     @extend_schema(operation_id="list_uploads", parameters=[UploadsQuery], responses=UploadPage, summary="List uploads")
     def get(self, request: Any, campaign: str) -> Response:
         """The history of a campaign, the newest first: who, when, which file, how it was read, what came of it."""
-        return self.page(self.see().filter(campaign=one(Campaign.objects.all(), campaign)))
+        return self.page(self.see().filter(campaign=one(scope.campaigns(request.user), campaign)))
 
     @extend_schema(
         operation_id="upload",
@@ -341,7 +345,7 @@ class CampaignUploads(OfUploads):
         load. A file over the limit of the installation is answered 413 or 400.
         """
         given = self.read(CampaignFileBody, _fields(request))
-        owner = one(Campaign.objects.select_related("calendar"), campaign)
+        owner = one(scope.campaigns(request.user).select_related("calendar"), campaign)
         return self.begin(owner, given["kind"], given)
 
 
@@ -366,6 +370,7 @@ class DoNotCallUploads(OfUploads):
     )
     def post(self, request: Any) -> Response:
         """For every campaign. It is checked and loaded as any upload."""
+        scope.need_all(request.user)
         return self.begin(None, UploadKind.DO_NOT_CALL, self.read(FileBody, _fields(request)))
 
 
@@ -573,7 +578,7 @@ class UploadTemplates(OfUploads):
     def post(self, request: Any) -> Response:
         """The layout of an upload under a name; one of that name and kind is replaced."""
         given = self.read(TemplateBody)
-        self.need(ADDS[UploadKind(given["upload"].kind)])
+        self.upload(str(given["upload"].pk), ADDS)
         template = actions.save_template(given["name"], given["upload"], by=request.user)
         return Response(TemplateView(template).data, 201)
 
