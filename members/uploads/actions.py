@@ -59,6 +59,8 @@ PIECE = 1 << 20
 """Bytes that are read at once."""
 SEPARATORS = ",;\t|"
 """With one of these the rejected rows are separated as their file was."""
+PAGE = 5000
+"""Faults that are read at once."""
 ORPHAN_AGE = timedelta(days=1)
 """A file that no upload names is deleted after this: its upload may be under way before."""
 
@@ -456,12 +458,7 @@ def _with_reasons(upload: Upload, layout: Layout) -> Iterator[tuple[reading.Reco
     kinds = set(REJECTED_KINDS)
     if upload.on_duplicate == DuplicateRule.UPDATE:
         kinds.discard(FaultKind.TAKEN)
-    faults = iter(
-        UploadFault.objects.filter(upload=upload, kind__in=kinds)
-        .order_by("line", "pk")
-        .values_list("line", "told")
-        .iterator(chunk_size=5000)
-    )
+    faults = _told(upload, kinds)
     fault = next(faults, None)
     if fault is None:
         return
@@ -475,6 +472,15 @@ def _with_reasons(upload: Upload, layout: Layout) -> Iterator[tuple[reading.Reco
             yield record, told
         if fault is None:
             return
+
+
+def _told(upload: Upload, kinds: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines and what is told of them, by line; read in pages, so that no connection is held in between."""
+    found = UploadFault.objects.filter(upload=upload, kind__in=kinds).order_by("line", "pk")
+    after = (-1, 0)
+    while page := list(found.filter(line__gte=after[0]).exclude(line=after[0], pk__lte=after[1])[:PAGE]):
+        yield from ((fault.line, fault.told) for fault in page)
+        after = page[-1].line, page[-1].pk
 
 
 def _safe(cell: object) -> object:

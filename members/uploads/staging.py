@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 from django.utils.translation import gettext
 
 from campaigns import actions as campaigns
@@ -101,7 +101,6 @@ def work(upload_id: int) -> bool:
             if upload.tries >= MOST_TRIES:
                 raise Stopped(gettext("Several workers died of it. Look into their logs, then try again."))
             _note(upload, tries=upload.tries + 1, started_at=clock.now(), started_done=upload.done)
-            upload.refresh_from_db()
             log.info("uploads.taken", extra=extra)
             {UploadState.CHECKING: _check, UploadState.LOADING: _load, UploadState.UNDOING: _undo}[phase](upload)
         except Cancelled:
@@ -151,9 +150,13 @@ def abandoned() -> list[int]:
 
 def _note(upload: Upload, **values: Any) -> None:
     """Write down how far the work is. Raises ``Cancelled`` when the upload is in another state by now."""
-    mine = Upload.objects.filter(pk=upload.pk, state=upload.state)
-    if not mine.update(beat_at=clock.now(), **values):
+    if not _as_taken(upload).update(beat_at=clock.now(), **values):
         raise Cancelled
+
+
+def _as_taken(upload: Upload) -> QuerySet[Upload]:
+    """Return the row of an upload, unless somebody wished something else since the worker took it, be it the same."""
+    return Upload.objects.filter(pk=upload.pk, state=upload.state, changed_at=upload.changed_at)
 
 
 def _finish(upload: Upload, state: UploadState, **values: Any) -> None:
@@ -297,7 +300,6 @@ def _check(upload: Upload) -> None:
         f"ANALYZE {tables.members}, {tables.numbers}"
     )
     with transaction.atomic():
-        _lock(upload)
         _execute("SET LOCAL jit = off; SET LOCAL work_mem = '32MB'")
         _find_twice(upload, tables)
         _find_taken(upload, tables, -1, line)
@@ -671,8 +673,7 @@ def _count_staged(tables: Tables) -> int:
 
 def _lock(upload: Upload) -> None:
     """Lock the row of an upload and read it again. Raises ``Cancelled`` when it is in another state by now."""
-    locked = Upload.objects.select_for_update(no_key=True).filter(pk=upload.pk, state=upload.state)
-    if not locked.exists():
+    if not _as_taken(upload).select_for_update(no_key=True).exists():
         raise Cancelled
     upload.refresh_from_db()
 

@@ -127,6 +127,23 @@ def test_a_cancelled_check_writes_nothing_more(begin: Begin, monkeypatch: pytest
     assert checked(upload).state == "checked"
 
 
+def test_a_worker_of_the_past_writes_nothing_into_a_new_check(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was cancelled and asked for again, which it cannot see by the state alone."""
+    upload = actions.check(begin(["number", *(f"05{at:04}" for at in range(250))]))
+    monkeypatch.setattr(staging, "CHUNK", 100)
+    copy = staging._copy
+
+    def ask_again_and_copy(*given: Any) -> None:
+        monkeypatch.setattr(staging, "_copy", copy)
+        actions.check(actions.set_layout(actions.cancel(upload), layout=upload.layout))
+        copy(*given)
+
+    monkeypatch.setattr(staging, "_copy", ask_again_and_copy)
+    upload = work(upload)
+    assert (upload.state, upload.rows, upload.beat_at) == ("checking", 0, None)
+    assert work(upload).state == "checked"
+
+
 # --- the file ---------------------------------------------------------------------------------------------------
 
 

@@ -271,6 +271,13 @@ def test_rejected_rows_come_in_the_columns_of_the_file_with_the_reason_and_the_l
     assert "line 2" in found[1][2]
 
 
+def test_many_rejected_rows_are_read_in_pages(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "PAGE", 3)
+    upload = checked(begin(["number_1,number_2", *("x,y" for _ in range(10)), "0501,"]))
+    assert [row[3] for row in rejected(upload)[1:]] == [str(line) for line in range(2, 12)]
+    assert all("x" in row[2] and "y" in row[2] for row in rejected(upload)[1:])
+
+
 def test_a_mended_file_of_rejected_rows_loads(begin: Begin, campaign: Campaign) -> None:
     upload = loaded(begin(["name,number", "A,0501", "B,05x2"]), on_duplicate="skip")
     mended = b"".join(actions.rejected(upload)).decode("utf-8-sig").replace("05x2", "0502", 1).splitlines()
