@@ -31,7 +31,7 @@ ASSIGNS_STATES = (
     "members/planning",
     "dialer/engine/",
     "dialer/benchmark/",  # makes a million rows that stand as if they had been dialled
-    # These know other states alone: those of deliveries, of uploads, of a switch's channels, and of the people of a rehearsal.
+    # These know other states alone: of deliveries, of uploads, of a switch's channels, of the people of a rehearsal.
     "dialer/webhooks/actions",
     "members/uploads/",
     "dialer/simulator/",

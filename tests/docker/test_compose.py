@@ -186,7 +186,8 @@ def test_whoever_writes_a_shared_folder_waits_until_it_is_his(services: Services
 def test_every_kind_of_process_is_there_once_and_the_clock_is_one() -> None:
     services = compose.load("compose.yaml", SITE)["services"]
     assert set(services) == {
-        "volumes", "migrate", "web", "dial", "worker", "uploads", "beat", "listener", "cdr", "freeswitch", "postgres", "redis",
+        "volumes", "migrate", "web", "dial", "worker", "uploads", "beat", "listener", "cdr", "freeswitch", "postgres",
+        "redis",
     }  # fmt: skip
     assert "deploy" not in services["beat"]
 
