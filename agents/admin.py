@@ -21,7 +21,7 @@ from agents import actions, directory
 from agents.forms import OperatorForm, TierOfOperatorForm
 from agents.models import BUSY_STATES, Operator, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
-from dialer.admin_tools import KeptWhileUsed, badge, seconds_left
+from dialer.admin_tools import KeptWhileUsed, OfCampaigns, badge, seconds_left
 from dialer.errors import Refused
 
 STATE_TONES = {
@@ -34,7 +34,7 @@ STATE_TONES = {
 }
 
 
-class TierInline(admin.TabularInline):
+class TierInline(OfCampaigns, admin.TabularInline):
     model = Tier
     form = TierOfOperatorForm
     extra = 0

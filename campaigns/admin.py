@@ -37,7 +37,8 @@ from campaigns.models import (
     Weekday,
 )
 from dialer import clock
-from dialer.admin_tools import KeptWhileUsed, badge, seconds_left, wall_clock
+from dialer.admin_tools import KeptWhileUsed, OfCampaigns, badge, seconds_left, wall_clock
+from dialer.api import scope
 from dialer.errors import Refused
 from dialer.models import Attempt
 from members.models import HELD_STATES, OPEN_STATES, Member, MemberState
@@ -106,6 +107,11 @@ class CalendarAdmin(KeptWhileUsed):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
         return super().get_queryset(request).prefetch_related("ranges", "holidays")
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who is limited to campaigns changes none that others have, too."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or scope.may_change_calendar(request.user, obj))
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Calendar | None:
         """Lock the calendar while it is saved, so that overlaps are looked for in what is really there."""
         found: Calendar | None = super().get_object(request, object_id, from_field)
@@ -164,7 +170,8 @@ class RouteInline(admin.StackedInline):
 
 
 @admin.register(Campaign)
-class CampaignAdmin(KeptWhileUsed):
+class CampaignAdmin(OfCampaigns, KeptWhileUsed):
+    campaign_path = "pk"
     form = CampaignForm
     inlines = (TierInline, RouteInline, CauseInline)
     list_display = ("name", "shown_state", "priority", "calendar", "lines", "operators")
@@ -202,6 +209,10 @@ class CampaignAdmin(KeptWhileUsed):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else (TierInline, RouteInline)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Who is limited to campaigns adds none."""
+        return super().has_add_permission(request) and scope.of(request.user) is None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
         return (
@@ -371,7 +382,7 @@ class CampaignAdmin(KeptWhileUsed):
         return f"{name[:110]} ({number})"
 
     def _changeable(self, request: HttpRequest, pk: int) -> Campaign:
-        campaign = get_object_or_404(Campaign.objects.select_related("calendar"), pk=pk)
+        campaign = get_object_or_404(scope.campaigns(request.user).select_related("calendar"), pk=pk)
         if not self.has_change_permission(request, campaign):
             raise PermissionDenied
         return campaign
@@ -485,7 +496,8 @@ class GatewayAdmin(KeptWhileUsed):
 
 
 @admin.register(Route)
-class RouteAdmin(admin.ModelAdmin):
+class RouteAdmin(OfCampaigns, admin.ModelAdmin):
+    common = True
     list_display = ("__str__", "campaign", "position", "pattern", "gateway", "enabled")
     list_select_related = ("campaign", "gateway")
     list_filter = ("enabled", ("campaign", admin.RelatedOnlyFieldListFilter))

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
-from dialer.admin_tools import BoundedAdmin, ReadOnlyAdmin, badge, seconds_left
+from dialer.admin_tools import BoundedAdmin, OfCampaigns, OwnCampaigns, ReadOnlyAdmin, badge, seconds_left
 from dialer.engine import nodes
 from dialer.models import Attempt, CallRecord, Node, OperatorTry, Outcome, Repair, ResultReport
 from members.models import Member
@@ -133,10 +133,10 @@ class ResultReportInline(admin.TabularInline):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
+class AttemptAdmin(OfCampaigns, ReadOnlyAdmin):
     list_display = ("id", "reserved", "campaign", "called", "who", "end")
     list_select_related = ("campaign", "member", "operator", "gateway")
-    list_filter = (LiveFilter, RecentOutcomeFilter, "campaign")
+    list_filter = (LiveFilter, RecentOutcomeFilter, ("campaign", OwnCampaigns))
     search_fields = ("id",)
     search_help_text = _("A number (its first or last digits), a name, an external id, or the UUID of a leg or job.")
     sortable_by = ("id",)
@@ -266,7 +266,9 @@ class NodeAdmin(BoundedAdmin):
 
 
 @admin.register(Repair)
-class RepairAdmin(ReadOnlyAdmin):
+class RepairAdmin(OfCampaigns, ReadOnlyAdmin):
+    campaign_path = "attempt__campaign"
+    common = True
     list_display = ("at", "kind", "attempt", "node", "detail")
     list_select_related = ("attempt", "node")
     list_display_links = ("at",)
@@ -275,7 +277,8 @@ class RepairAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ResultReport)
-class ResultReportAdmin(ReadOnlyAdmin):
+class ResultReportAdmin(OfCampaigns, ReadOnlyAdmin):
+    campaign_path = "member__campaign"
     list_display = ("received_at", "member", "attempt", "verdict", "reason", "by")
     list_select_related = ("member", "attempt", "by")
     ordering = ("-id",)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytz
 from django.contrib import admin
+from django.contrib.admin.options import BaseModelAdmin
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
@@ -67,12 +68,12 @@ class OwnCampaigns(admin.RelatedFieldListFilter):
         return [(campaign.pk, str(campaign)) for campaign in scope.campaigns(request.user).order_by("name")]
 
 
-class OfCampaigns(admin.ModelAdmin):
-    """Rows of campaigns: who is limited to some sees and changes theirs, and sees those of no campaign."""
+class OfCampaigns(BaseModelAdmin):
+    """Rows of campaigns: who is limited to some sees and changes theirs alone."""
 
     campaign_path = "campaign"
     common = False
-    """Whether some rows are of no campaign."""
+    """Whether he sees those of no campaign, too. He does not change them."""
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return scope.within(super().get_queryset(request), request.user, self.campaign_path, common=self.common)

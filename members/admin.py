@@ -24,7 +24,8 @@ from import_export.forms import ExportForm
 
 from campaigns import actions as campaigns
 from campaigns.models import Campaign, CauseRule
-from dialer.admin_tools import BoundedAdmin, badge
+from dialer.admin_tools import BoundedAdmin, OfCampaigns, OwnCampaigns, badge
+from dialer.api import scope
 from dialer.errors import Refused
 from members import actions, resources
 from members.forms import (
@@ -112,6 +113,17 @@ class MemberImportExport(ImportExportMixin):
     tmp_storage_class = resources.UploadStorage
     import_template_name = "admin/members/member/import.html"
 
+    def create_import_form(self, request: HttpRequest) -> Any:
+        return self._among_his(super().create_import_form(request), request)
+
+    def create_confirm_form(self, request: HttpRequest, import_form: Any = None) -> Any:
+        return self._among_his(super().create_confirm_form(request, import_form), request)
+
+    @staticmethod
+    def _among_his(form: Any, request: HttpRequest) -> Any:
+        form.fields["campaign"].queryset = scope.campaigns(request.user).order_by("name")
+        return form
+
     def get_import_formats(self) -> list[Any]:
         return resources.IMPORT_FORMATS
 
@@ -178,11 +190,11 @@ def run_after(request: HttpRequest, campaign: Campaign) -> None:
 
 
 @admin.register(Member)
-class MemberAdmin(MemberImportExport, BoundedAdmin):
+class MemberAdmin(MemberImportExport, OfCampaigns, BoundedAdmin):
     form = MemberForm
     inlines = (NumberInline,)
     list_display = ("shown_name", "campaign", "shown_state", "numbers", "priority", "counted", "due")
-    list_filter = ("campaign", "state", "success", EndCauseFilter, HiddenFilter)
+    list_filter = (("campaign", OwnCampaigns), "state", "success", EndCauseFilter, HiddenFilter)
     list_select_related = ("campaign",)
     ordering = ("-pk",)
     sortable_by = ()
@@ -435,7 +447,7 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
         return [path("<int:pk>/callback/", view, name="members_member_callback"), *super().get_urls()]
 
     def callback_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        member = get_object_or_404(Member.objects.select_related("campaign"), pk=pk)
+        member = get_object_or_404(self.get_queryset(request).select_related("campaign"), pk=pk)
         if not self.has_change_permission(request, member):
             raise PermissionDenied
         back = reverse("admin:members_member_change", args=[pk])
@@ -461,10 +473,11 @@ class MemberAdmin(MemberImportExport, BoundedAdmin):
 
 
 @admin.register(DoNotCall)
-class DoNotCallAdmin(BoundedAdmin):
+class DoNotCallAdmin(OfCampaigns, BoundedAdmin):
+    common = True
     form = DoNotCallForm
     list_display = ("digits", "campaign", "expire_at", "reason", "created_at")
-    list_filter = ("campaign",)
+    list_filter = (("campaign", OwnCampaigns),)
     list_select_related = ("campaign",)
     ordering = ("-pk",)
     sortable_by = ()

@@ -19,7 +19,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
-from dialer.admin_tools import ReadOnlyAdmin, badge, seconds_left
+from dialer.admin_tools import OfCampaigns, ReadOnlyAdmin, badge, seconds_left
+from dialer.api import scope
 from dialer.errors import Refused
 from dialer.webhooks import actions
 from dialer.webhooks.models import Delivery, DeliveryState, Event, EventType, Subscription
@@ -39,7 +40,7 @@ class SubscriptionForm(forms.ModelForm):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(admin.ModelAdmin):
+class SubscriptionAdmin(OfCampaigns, admin.ModelAdmin):
     form = SubscriptionForm
     list_display = ("name", "url", "of", "enabled", "how_it_goes")
     list_select_related = ("campaign",)
@@ -142,7 +143,7 @@ class SubscriptionAdmin(admin.ModelAdmin):
         return self._back(subscription)
 
     def _changeable(self, request: HttpRequest, pk: int) -> Subscription:
-        subscription = get_object_or_404(Subscription, pk=pk)
+        subscription = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, subscription):
             raise PermissionDenied
         return subscription
@@ -152,11 +153,19 @@ class SubscriptionAdmin(admin.ModelAdmin):
         return HttpResponseRedirect(reverse("admin:webhooks_subscription_change", args=[subscription.pk]))
 
 
+class OwnSubscriptions(admin.RelatedFieldListFilter):
+    """A choice among the webhooks that the user may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        return [(one.pk, str(one)) for one in scope.within(Subscription.objects.order_by("name"), request.user)]
+
+
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
+class DeliveryAdmin(OfCampaigns, ReadOnlyAdmin):
+    campaign_path = "subscription__campaign"
     list_display = ("created_at", "subscription", "kind", "shown_state", "attempts", "tried_at", "status_code", "error")
     list_select_related = ("subscription", "event")
-    list_filter = ("state", "subscription")
+    list_filter = ("state", ("subscription", OwnSubscriptions))
     ordering = ("-id",)
     sortable_by = ()
     actions = ("send_again",)
@@ -186,7 +195,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(OfCampaigns, ReadOnlyAdmin):
+    campaign_path = "campaign_id"
+    common = True
     list_display = ("number", "type", "campaign_id", "at", "payload")
     list_display_links = ("number",)
     list_filter = ("type",)

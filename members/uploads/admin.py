@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from dialer.admin_tools import ReadOnlyAdmin, badge
+from dialer.admin_tools import OfCampaigns, OwnCampaigns, ReadOnlyAdmin, badge
 from members.uploads.models import RUNNING_STATES, Upload, UploadState, UploadTemplate
 
 TONES = {
@@ -17,14 +17,15 @@ TONES = {
 
 
 @admin.register(Upload)
-class UploadAdmin(ReadOnlyAdmin):
+class UploadAdmin(OfCampaigns, ReadOnlyAdmin):
+    common = True
     list_display = (
         "created_at", "file_name", "campaign", "kind", "shown_state", "by_name", "rows", "added", "updated", "skipped",
         "refused", "undone",
     )  # fmt: skip
     list_display_links = ("file_name",)
     list_select_related = ("campaign",)
-    list_filter = ("state", "kind", "campaign")
+    list_filter = ("state", "kind", ("campaign", OwnCampaigns))
     search_fields = ("file_name", "sha256", "by_name")
     ordering = ("-id",)
     sortable_by = ()
