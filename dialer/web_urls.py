@@ -1,7 +1,7 @@
 """Where the supervisors' pages are."""
 
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import include, path
 
 from agents import directory
 from dialer import cdr, views
@@ -18,6 +18,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
+    path("", include("members.uploads.urls")),
     path("do-not-call/", lists.do_not_call, name="do-not-call"),
     path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),
     path(

@@ -48,11 +48,12 @@ def dress(form: forms.BaseForm) -> None:
 class ListedForm(DoNotCallForm):
     """A number for the list of a campaign, or for that of every campaign."""
 
-    def __init__(self, campaigns: QuerySet[Campaign], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, campaigns: QuerySet[Campaign], everywhere: bool, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["campaign"] = forms.ModelChoiceField(
-            label=_("not called by"), queryset=campaigns, required=False, empty_label=_("every campaign")
-        )
+            label=_("not called by"), queryset=campaigns, required=not everywhere,
+            empty_label=_("every campaign") if everywhere else None,
+        )  # fmt: skip
         self.fields["expire_at"].widget = Moment()
         self.fields["expire_at"].help_text = _("Empty: for ever.")
         self.fields["digits"].widget.attrs |= {"inputmode": "tel", "autocomplete": "off"}

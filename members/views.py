@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytz
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,18 +20,34 @@ from django.views.decorators.http import require_POST, require_safe
 
 from campaigns.models import Campaign
 from dialer import clock
+from dialer.api import scope
 from dialer.pages import for_supervisors
 from members import actions, numbers
 from members.models import DoNotCall
 from members.page_forms import AskedForm, AttemptsAskedForm, ListedForm, MembersAskedForm
+from members.uploads.models import Upload, UploadKind
+
+M = TypeVar("M", bound=Model)
 
 PAGE = 100
 """Rows of a page."""
+LISTS = 5
+"""Uploads that are shown beside them."""
 
 
 def campaigns_of(request: HttpRequest) -> QuerySet[Campaign]:
     """Return the campaigns whose lists the user may see."""
-    return Campaign.objects.order_by("name")
+    return scope.campaigns(request.user).order_by("name")
+
+
+def visible(rows: QuerySet[M], request: HttpRequest) -> QuerySet[M]:
+    """Return those rows that the user may see: of his campaigns, and of none."""
+    return scope.within(rows, request.user, common=True)
+
+
+def may_change(request: HttpRequest, campaign: Campaign | None) -> bool:
+    """Tell whether the user may change what belongs to a campaign; ``None``: what holds for all of them."""
+    return scope.may_change(request.user, campaign.pk if campaign else None)
 
 
 def need(request: HttpRequest, right: str) -> None:
@@ -51,11 +67,11 @@ def zone_of(request: HttpRequest) -> str:
 def do_not_call(request: HttpRequest) -> HttpResponse:
     """Show the numbers that must not be called, and take one more."""
     need(request, "members.view_donotcall")
-    form = ListedForm(campaigns_of(request))
+    form = ListedForm(campaigns_of(request), may_change(request, None))
     if request.method == "POST":
         need(request, "members.add_donotcall")
         with timezone.override(zone_of(request)):
-            form = ListedForm(campaigns_of(request), request.POST)
+            form = ListedForm(campaigns_of(request), may_change(request, None), request.POST)
             if form.is_valid():
                 given = form.cleaned_data
                 entry = actions.add_do_not_call(
@@ -63,7 +79,8 @@ def do_not_call(request: HttpRequest) -> HttpResponse:
                 )
                 messages.success(request, _("%s is on the list.") % entry.digits)
                 return redirect("do-not-call")
-    shown = {"form": form, **_listed(request), **_may(request)}
+    lists = Upload.objects.filter(kind=UploadKind.DO_NOT_CALL).order_by("-pk")
+    shown = {"form": form, "uploads": visible(lists, request)[:LISTS], **_listed(request), **_may(request)}
     return render(request, "uploads/do_not_call.html", shown, status=400 if form.errors else 200)
 
 
@@ -77,7 +94,7 @@ def _may(request: HttpRequest) -> dict[str, bool]:
 def _listed(request: HttpRequest) -> dict[str, Any]:
     """Return a page of entries, the newest first: those that begin or end with some digits, of a list or of all."""
     asked = {name: request.GET.get(name, "") for name in ("q", "for", "before")}
-    found = DoNotCall.objects.select_related("campaign").order_by("-pk")
+    found = visible(DoNotCall.objects.select_related("campaign"), request).order_by("-pk")
     if digits := numbers.digits_of(asked["q"]):
         found = found.filter(Q(digits__startswith=digits) | Q(digits__endswith=digits))
     elif asked["q"].strip():
@@ -104,7 +121,9 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
 def remove_do_not_call(request: HttpRequest, entry_id: int) -> HttpResponse:
     """Take a number off its list."""
     need(request, "members.delete_donotcall")
-    entry = get_object_or_404(DoNotCall, pk=entry_id)
+    entry = get_object_or_404(visible(DoNotCall.objects.select_related("campaign"), request), pk=entry_id)
+    if not may_change(request, entry.campaign):
+        raise PermissionDenied
     actions.remove_do_not_call(entry.digits, entry.campaign, by=request.user)
     messages.success(request, _("%s is off the list and may be called again.") % entry.digits)
     back = request.POST.get("back", "")

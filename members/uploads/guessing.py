@@ -496,14 +496,14 @@ def _expire_format(columns: Sequence[Column], body: Sequence[Sequence[Cell]]) ->
     """Return the format of the column of dates; where none is known as such, of the first that has dates."""
     for place, column in enumerate(columns):
         if column.destination == Destination.EXPIRE:
-            return _usual_format(_dates(body, place))
+            return usual_date_format(_dates(body, place))
     for place in range(len(columns)):
         if found := _formats(_dates(body, place)):
             return found[0]
     return ""
 
 
-def _usual_format(cells: Sequence[str]) -> str:
+def usual_date_format(cells: Sequence[str]) -> str:
     """Return the format by which most dates can be read: a few bad ones are told of their rows."""
     read = {text: sum(_is_date(cell, text) for cell in cells) for text in DATE_FORMATS}
     best = max(read, key=lambda text: read[text])
