@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import pytz
@@ -28,6 +29,7 @@ from redis import RedisError
 from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
 from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Gateway, Route
 from dialer import clock, verbs
+from dialer.api.scope import Scope
 from dialer.engine import nodes
 from dialer.models import Attempt, Node, Outcome
 from members.models import OPEN_STATES, Member, MemberState
@@ -78,15 +80,25 @@ _key = "live:snapshot"
 _lock = threading.RLock()
 
 
-def snapshot_json() -> str:
-    """Return what the page shows now, as JSON. However many viewers ask, the database is read once a second."""
-    body = shared(_key, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
+def snapshot_json(only: Scope = None) -> str:
+    """Return what the page shows now, as JSON, of all campaigns or of some.
+
+    However many viewers of the same campaigns ask, the database is read once a second.
+    """
+    body = shared(
+        _key + _of(only), lambda: json.dumps(read(only), separators=(",", ":"), ensure_ascii=False)
+    )  # fmt: skip
     return f'{{"now":{ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 
-def forget(key: str = _key) -> None:
+def _of(only: Scope) -> str:
+    """Return what tells a reading of some campaigns from others, as the end of its key."""
+    return "" if only is None else ":" + sha256(repr(sorted(only)).encode()).hexdigest()
+
+
+def forget(key: str = _key, only: Scope = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    cache.delete(key)
+    cache.delete_many([key, key + _of(only)])
 
 
 def shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
@@ -103,11 +115,15 @@ def shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
     return found
 
 
-def read() -> dict[str, Any]:
-    """Read what the page shows. Twelve statements at most, whatever there is; those that grow with it are shared."""
+def read(only: Scope = None) -> dict[str, Any]:
+    """Read what the page shows, of all campaigns or of some.
+
+    Twelve statements at most, whatever there is; those that grow with it are shared.
+    """
     now = clock.now()
+    visible = Campaign.objects.all() if only is None else Campaign.objects.filter(pk__in=only)
     campaigns = list(
-        Campaign.objects.select_related("calendar")
+        visible.select_related("calendar")
         .annotate(
             place=Case(
                 When(state__in=AT_WORK, then=Value(0)),
@@ -118,8 +134,8 @@ def read() -> dict[str, Any]:
         .order_by("place", "-priority", "-state_since", "pk")[:CAMPAIGNS]
     )
     ids = [campaign.pk for campaign in campaigns]
-    members = shared("live:members", lambda: _count_members(ids), times=COUNTS_TIMES)
-    ledger = shared("live:ledger", lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
+    members = shared("live:members" + _of(only), lambda: _count_members(ids), times=COUNTS_TIMES)
+    ledger = shared("live:ledger" + _of(only), lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
     lines = _Lines.read(now)
     staff = _count_staff(ids)
     switches = list(Node.objects.filter(enabled=True))
@@ -146,7 +162,7 @@ def read() -> dict[str, Any]:
             _campaign(campaign, members.get(campaign.pk, Counter()), ledger, lines, staff[campaign.pk], bool(usable))
             for campaign in campaigns
         ],
-        "more_campaigns": max(0, Campaign.objects.count() - CAMPAIGNS) if len(ids) == CAMPAIGNS else 0,
+        "more_campaigns": max(0, visible.count() - CAMPAIGNS) if len(ids) == CAMPAIGNS else 0,
         "gateways": [
             {
                 "id": gateway.pk,
@@ -160,8 +176,8 @@ def read() -> dict[str, Any]:
         "causes": ledger.causes(),
         "recent": ledger.recent,
         "per_minute": ledger.per_minute,
-        "operators": _operators(now),
-        "attempts": [_attempt(attempt) for attempt in _last_attempts()],
+        "operators": _operators(now, only),
+        "attempts": [_attempt(attempt) for attempt in _last_attempts(only)],
     }
 
 
@@ -487,8 +503,8 @@ def _alerts_of_loop(age: float | None, redis_answers: bool) -> list[dict[str, st
 # --- operators --------------------------------------------------------------------------------------------------
 
 
-def _operators(now: datetime) -> list[dict[str, Any]]:
-    """Read those who have not left, with whom they talk to. One statement."""
+def _operators(now: datetime, only: Scope) -> list[dict[str, Any]]:
+    """Read those who have not left, with whom they talk to, if it is for a campaign that is shown. One statement."""
     rows = (
         Operator.objects.filter(archived=False)
         .order_by("name", "pk")
@@ -496,15 +512,15 @@ def _operators(now: datetime) -> list[dict[str, Any]]:
             "id", "name", "extension", "contact", "status", "next_status", "status_since", "forced_break", "state",
             "state_since", "ready_at", "registered", "uses_client", "client_connected", "call_centre_mode",
             "current_attempt__member_id", "current_attempt__member__name", "current_attempt__digits",
-            "current_attempt__communication__number", "current_attempt__bridged_at",
+            "current_attempt__communication__number", "current_attempt__bridged_at", "current_attempt__campaign_id",
         )
     )  # fmt: skip
     # Translated once, not once an operator.
     labels = {value: str(label) for value, label in [*OperatorStatus.choices, *OperatorState.choices]}
-    return [_operator(row, labels, now) for row in rows]
+    return [_operator(row, labels, now, only) for row in rows]
 
 
-def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime) -> dict[str, Any]:
+def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime, only: Scope) -> dict[str, Any]:
     status, state = row["status"], row["state"]
     away = status in AWAY_STATUSES and state == OperatorState.IDLE
     if away:
@@ -528,7 +544,7 @@ def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime) 
         "note": _note_of_operator(row, labels),
         "rests_until": ms(row["ready_at"]) if rests else None,
     }
-    if row["current_attempt__member_id"]:
+    if row["current_attempt__member_id"] and (only is None or row["current_attempt__campaign_id"] in only):
         found["with"] = row["current_attempt__member__name"] or f"#{row['current_attempt__member_id']}"
         found["number"] = row["current_attempt__communication__number"] or row["current_attempt__digits"]
     return found
@@ -552,11 +568,10 @@ def _note_of_operator(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 # --- attempts ---------------------------------------------------------------------------------------------------
 
 
-def _last_attempts() -> list[Attempt]:
-    """Read the last attempts of all campaigns. One statement."""
-    return list(
-        Attempt.objects.select_related("member", "operator", "campaign", "communication").order_by("-pk")[:ATTEMPTS]
-    )
+def _last_attempts(only: Scope) -> list[Attempt]:
+    """Read the last attempts of all campaigns, or of some. One statement."""
+    found = Attempt.objects.select_related("member", "operator", "campaign", "communication").order_by("-pk")
+    return list((found if only is None else found.filter(campaign__in=only))[:ATTEMPTS])
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

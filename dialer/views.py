@@ -17,6 +17,7 @@ from campaigns.models import Campaign, CampaignState
 from dialer import health
 from dialer import live as live_page
 from dialer import switches as switches_page
+from dialer.api import scope
 from dialer.engine import nodes
 from dialer.errors import Refused
 from dialer.models import Node
@@ -29,7 +30,7 @@ from dialer.pages import for_supervisors, for_supervisors_scripts
 def live(request: HttpRequest) -> HttpResponse:
     """Show what goes on."""
     shown = {
-        "snapshot": json.loads(live_page.snapshot_json()),
+        "snapshot": json.loads(live_page.snapshot_json(scope.of(request.user))),
         "may_run": request.user.has_perm("campaigns.change_campaign"),
     }
     return render(request, "live.html", shown)
@@ -40,7 +41,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @for_supervisors_scripts
 def live_json(request: HttpRequest) -> HttpResponse:
     """Give what the live page shows now."""
-    return HttpResponse(live_page.snapshot_json(), content_type="application/json")
+    return HttpResponse(live_page.snapshot_json(scope.of(request.user)), content_type="application/json")
 
 
 @require_POST
@@ -72,7 +73,7 @@ def stop(request: HttpRequest, campaign_id: int) -> HttpResponse:
 def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple[str, str]]) -> JsonResponse:
     if not request.user.has_perm("campaigns.change_campaign"):
         return JsonResponse({"message": _("You may look, but not run or stop campaigns.")}, status=403)
-    campaign = Campaign.objects.filter(pk=campaign_id).first()
+    campaign = scope.campaigns(request.user).filter(pk=campaign_id).first()
     if campaign is None:
         return JsonResponse({"message": _("This campaign is gone.")}, status=404)
     try:
@@ -80,7 +81,7 @@ def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple
     except Refused as refusal:
         return JsonResponse({"tone": "bad", "code": refusal.code, "message": refusal.message}, status=409)
     finally:
-        live_page.forget()
+        live_page.forget(only=scope.of(request.user))
     return JsonResponse({"tone": tone, "message": message})
 
 

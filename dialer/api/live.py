@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from dialer import live
+from dialer.api import scope
 from dialer.api.views import Endpoint
 
 
@@ -38,4 +39,4 @@ class Live(Endpoint):
     @extend_schema(operation_id="get_live", responses=LiveView, summary="Show what goes on")
     def get(self, request: Any) -> Response:
         """Campaigns, lines, operators and the last attempts. Read once a second, however many ask."""
-        return Response(json.loads(live.snapshot_json()))
+        return Response(json.loads(live.snapshot_json(scope.of(request.user))))

@@ -268,11 +268,17 @@ class LiveSocket(Socket):
     def admits(self, who: Identity) -> bool:
         return who.sees_live
 
+    @property
+    def readings(self) -> feed.Feed:
+        """Return those of the campaigns that he may see."""
+        assert self.identity is not None
+        return feed.here(self.identity.campaigns)
+
     async def begin(self) -> None:
-        feed.here().join(self)
+        self.readings.join(self)
 
     async def leave(self) -> None:
-        feed.here().leave(self)
+        self.readings.leave(self)
 
     def offer(self) -> None:
         """Have it fetch what is new."""
@@ -280,7 +286,7 @@ class LiveSocket(Socket):
 
     async def follow(self) -> None:
         version: int | None = None
-        readings = feed.here()
+        readings = self.readings
         while True:
             await self.news.wait()
             self.news.clear()

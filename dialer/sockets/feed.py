@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from dialer import live
+from dialer.api.scope import Scope
 from dialer.sockets import database, sign_in
 from dialer.sockets.hub import RENEW_EVERY
 from dialer.sockets.sign_in import Identity
@@ -62,9 +63,12 @@ def differences(old: Message, new: Message) -> Message | None:
 
 
 class Feed:
-    """The readings of one event loop. It reads while somebody listens."""
+    """The readings of one event loop, of all campaigns or of those that its listeners are limited to. It reads while
+    somebody listens.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, only: Scope = None) -> None:
+        self.only = only
         self.version = 0
         self._reading: Message | None = None
         self._changes = ""
@@ -93,7 +97,7 @@ class Feed:
     async def _read(self) -> None:
         while True:
             try:
-                reading, changes, texts = await database.ask(_read, self._reading)
+                reading, changes, texts = await database.ask(_read, self._reading, self.only)
             except Exception as error:
                 log.warning("What goes on could not be read (%s); again in a second.", error)
             else:
@@ -118,9 +122,9 @@ class Feed:
                     listener.expel()
 
 
-def _read(before: Message | None) -> tuple[Message, bool, tuple[str, str]]:
+def _read(before: Message | None, only: Scope) -> tuple[Message, bool, tuple[str, str]]:
     """Read what goes on; return it, whether it is other than before, and the texts of the change and of the whole."""
-    reading: Message = json.loads(live.snapshot_json())
+    reading: Message = json.loads(live.snapshot_json(only))
     changes = differences(before, reading) if before is not None else {}
     if changes is None:
         return reading, False, ("", "")
@@ -131,12 +135,10 @@ def _text(message: Any) -> str:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Scope, Feed]] = WeakKeyDictionary()
 
 
-def here() -> Feed:
-    """Return the feed of the running event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _feeds:
-        _feeds[loop] = Feed()
-    return _feeds[loop]
+def here(only: Scope = None) -> Feed:
+    """Return the feed of the running event loop, of all campaigns or of some."""
+    feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
+    return feeds.setdefault(only, Feed(only))

@@ -19,8 +19,9 @@ from django.utils.http import is_same_domain
 
 from agents.models import Operator
 from dialer import clock
-from dialer.api import actions
+from dialer.api import actions, scope
 from dialer.api.models import AccessKey
+from dialer.api.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Identity:
     """As it is stored; empty for a named key, which another password does not end."""
     key_id: UUID | None = None
     session_key: str | None = None
+    campaigns: Scope = None
+    """What he is limited to, of what goes on."""
 
 
 def by_key(key_id: object, token: object) -> Identity | None:
@@ -66,7 +69,7 @@ def _identity(
     user: AbstractBaseUser, *, password: str, key_id: UUID | None = None, session_key: str | None = None
 ) -> Identity:
     operator_id = Operator.objects.filter(user=user.pk, archived=False).values_list("pk", flat=True).first()
-    return Identity(user.pk, operator_id, _sees_live(user), password, key_id, session_key)
+    return Identity(user.pk, operator_id, _sees_live(user), password, key_id, session_key, scope.of(user))
 
 
 def _sees_live(user: AbstractBaseUser) -> bool:
@@ -94,7 +97,7 @@ def is_ours(origin: str | None, host: str) -> bool:
 
 
 def still_good(identities: Collection[Identity]) -> set[Identity]:
-    """Return those who would be let in again as what they are. Four statements at most, but one more per supervisor."""
+    """Return those who would be let in again as what they are. Four statements, and two per supervisor at most."""
     users = {
         user.pk: user
         for user in get_user_model().objects.filter(pk__in={who.user_id for who in identities}, is_active=True)
@@ -125,6 +128,6 @@ def still_good(identities: Collection[Identity]) -> set[Identity]:
             return False
         if who.operator_id is not None and operators.get(who.operator_id) != who.user_id:
             return False
-        return not who.sees_live or _sees_live(user)
+        return not who.sees_live or (_sees_live(user) and scope.of(user) == who.campaigns)
 
     return {who for who in identities if good(who)}

@@ -344,8 +344,8 @@ class CampaignUploads(OfUploads):
         """Nothing is loaded yet. The answer has the layout that was guessed: change it with a PUT, then check, then
         load. A file over the limit of the installation is answered 413 or 400.
         """
-        given = self.read(CampaignFileBody, _fields(request))
         owner = one(scope.campaigns(request.user).select_related("calendar"), campaign)
+        given = self.read(CampaignFileBody, _fields(request))
         return self.begin(owner, given["kind"], given)
 
 
