@@ -126,6 +126,10 @@ function showCampaign(node, campaign) {
     title(button, words[`${action}Hint`]);
   }
   fill(button, { of: ` ${campaign.name}` });
+  const uploads = part(node, "list");
+  uploads.hidden = !root.dataset.uploads;
+  if (root.dataset.uploads) attribute(uploads, "href", root.dataset.uploads.replace("/0/", `/${campaign.id}/`));
+  fill(node, { "list-of": campaign.name });
 }
 
 function showGateway(node, gateway) {
