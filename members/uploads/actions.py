@@ -22,6 +22,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext
 
+from campaigns.fields import allowed_variables
 from campaigns.models import Campaign
 from dialer import clock, verbs
 from dialer.errors import Refused
@@ -203,7 +204,7 @@ def set_layout(
     locked = _locked(upload)
     _must_be_idle(locked)
     read = Layout.from_json(layout)
-    faults: dict[str, Any] = dict(read.faults(locked.kind))
+    faults: dict[str, Any] = dict(read.faults(locked.kind, allowed_variables()))
     if on_duplicate not in DuplicateRule.values:
         faults["on_duplicate"] = gettext("“%s” is not known. Use stop, skip or update.") % on_duplicate
     if auto_run and locked.kind != UploadKind.MEMBERS:
@@ -287,7 +288,7 @@ def check(upload: Upload, by: Person = None) -> Upload:
     _must_be_idle(locked)
     if not locked.path:
         raise Refused("FILE_GONE", gettext("The file is deleted: upload it again."))
-    if faults := Layout.from_json(locked.layout).faults(locked.kind):
+    if faults := Layout.from_json(locked.layout).faults(locked.kind, allowed_variables()):
         raise ValidationError(faults)
     if locked.state == UploadState.NEW:
         _move(locked, UploadState.CHECKING, by, **_phase(), **_NOTHING_CHECKED)

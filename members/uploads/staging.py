@@ -843,9 +843,19 @@ def _list(upload: Upload, tables: Tables, after: int, upto: int) -> _Became:
     entries = _rows(_ENTRIES, upload, tables, after, upto)
     if upload.on_duplicate != DuplicateRule.UPDATE:
         entries = [entry for entry in entries if not entry["taken"]]
+    for entry in entries:
+        entry["expire_at"] = entry["expire_at"] or upload.expire_at
+    now = clock.now()
+    past = {entry["line"] for entry in entries if entry["expire_at"] and entry["expire_at"] <= now}
+    if past:
+        told = gettext("This instant has passed.")
+        UploadFault.objects.bulk_create(
+            UploadFault(upload=upload, line=line, kind=FaultKind.EXPIRE, told=told) for line in sorted(past)
+        )
+        became.refused += len(past)
+        entries = [entry for entry in entries if entry["line"] not in past]
     listings = [
-        members.Listing(entry["digits"], entry["expire_at"] or upload.expire_at, entry["reason"] or upload.reason)
-        for entry in entries
+        members.Listing(entry["digits"], entry["expire_at"], entry["reason"] or upload.reason) for entry in entries
     ]
     if listings:
         members.add_many_do_not_call(listings, upload.campaign, by=upload.by)

@@ -15,8 +15,9 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from campaigns.models import Campaign
+from dialer import processes
 from members.models import Communication, Member
-from members.uploads import actions, staging
+from members.uploads import actions, staging, tasks
 from members.uploads.models import Upload, UploadFault
 from tests.uploads.conftest import Begin, checked, loaded, work
 from tests.webhooks.test_processes import database_url, eventually
@@ -32,20 +33,25 @@ staging.CHUNK, staging.BATCH, staging.UNDO_BATCH = 100, 100, 20
 staging.work(int(sys.argv[1]))
 """
 
-Start = Callable[[Upload], "subprocess.Popen[bytes]"]
+CELERY = next(
+    program.command for program in processes.stack(nodes=[], beat_schedule=Path()) if program.name == "uploads"
+)
+
+Start = Callable[[Upload | None], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def start(tmp_path: Path, settings: Any) -> Iterator[Start]:
-    """Return what starts a worker of one upload, in a process of its own, with small batches."""
+    """Return what starts a worker of one upload with small batches, or the one of all, in a process of its own."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(upload: Upload) -> subprocess.Popen[bytes]:
+    def start(upload: Upload | None) -> subprocess.Popen[bytes]:
         own = {
             "DATA_DIR": str(tmp_path), "DATABASE_URL": database_url(), "REDIS_URL": django_settings.REDIS_URL,
             "UPLOADS_DIR": str(settings.UPLOADS_DIR), "DJANGO_SETTINGS_MODULE": "dialer.settings",
         }  # fmt: skip
-        started.append(subprocess.Popen([sys.executable, "-c", WORKER, str(upload.pk)], env={**os.environ, **own}))
+        command = [sys.executable, "-c", WORKER, str(upload.pk)] if upload else CELERY
+        started.append(subprocess.Popen(command, env={**os.environ, **own}))
         return started[-1]
 
     yield start
@@ -111,6 +117,19 @@ def test_an_undo_whose_worker_is_killed_goes_on(begin: Begin, start: Start) -> N
     upload = work(upload)
     assert (upload.state, upload.undone, upload.kept) == ("undone", upload.added, 0)
     assert not Member.objects.exists()
+
+
+def test_the_worker_of_uploads_takes_over_from_one_who_was_killed(begin: Begin, start: Start) -> None:
+    upload = kill_in_the_middle(start, actions.load(checked(begin(lines(), on_duplicate="skip"))))
+    start(None)
+    tasks.sweep()
+
+    def is_loaded() -> bool:
+        upload.refresh_from_db()
+        return upload.state == "loaded"
+
+    eventually(is_loaded, 60)
+    assert_whole(upload)
 
 
 def test_what_kills_every_worker_is_given_up(begin: Begin, campaign: Campaign) -> None:

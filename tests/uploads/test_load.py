@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -310,6 +311,14 @@ def test_a_list_of_do_not_call_numbers_is_loaded(
     member.refresh_from_db()
     assert member.next_communication is None
     assert not upload.may_undo
+
+
+def test_terms_that_ended_since_the_check_are_told(begin: Begin) -> None:
+    lines = ["number,expire", "0501,2030-01-01 00:00", "0502,"]
+    upload = checked(begin(lines, kind="do_not_call", to=None))
+    with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC)):
+        upload = work(actions.load(upload))
+    assert (upload.state, counts(upload), told(upload)) == ("loaded", {"added": 1, "refused": 1}, [(2, "expire")])
 
 
 def test_a_listed_number_gets_new_terms_by_update_alone(begin: Begin) -> None:
