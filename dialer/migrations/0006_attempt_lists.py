@@ -6,35 +6,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('agents', '0004_registrations'),
-        ('campaigns', '0003_numbers_and_zones'),
-        ('dialer', '0005_settled_call_records'),
-        ('members', '0004_uploads'),
+        ("agents", "0004_registrations"),
+        ("campaigns", "0003_numbers_and_zones"),
+        ("dialer", "0005_settled_call_records"),
+        ("members", "0004_uploads"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='attempt',
-            name='operator',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='agents.operator'),
+            model_name="attempt",
+            name="operator",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="attempts",
+                to="agents.operator",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['operator', '-id'], name='attempt_by_operator'),
+            model_name="attempt",
+            index=models.Index(fields=["operator", "-id"], name="attempt_by_operator"),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['reserved_at', 'id', 'campaign'], name='attempt_by_reservation'),
+            model_name="attempt",
+            index=models.Index(fields=["reserved_at", "id", "campaign"], name="attempt_by_reservation"),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['ended_at', 'id', 'campaign'], name='attempt_by_end'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", False)),
+                fields=["ended_at", "id", "campaign"],
+                name="attempt_by_end",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['campaign', 'outcome', 'cause', 'id'], include=('counted', 'subscriber_created_at', 'subscriber_answered_at', 'bridged_at', 'talk_ended_at'), name='attempt_figures'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", False)),
+                fields=["campaign", "outcome", "cause", "id"],
+                include=("counted", "subscriber_created_at", "subscriber_answered_at", "bridged_at", "talk_ended_at"),
+                name="attempt_figures",
+            ),
         ),
     ]

@@ -108,7 +108,7 @@ class TestFromFileToSubscribers:
         worked(crm, upload)
         assert crm.post(f"uploads/{upload['id']}/load").status_code == 202
         assert worked(crm, upload)["added"] == 2
-        assert sorted(DoNotCall.objects.values_list("reason", "campaign")) == [("asked", None), ("court", None)]
+        assert sorted(DoNotCall.objects.filter(campaign=None).values_list("reason", flat=True)) == ["asked", "court"]
         assert problem(crm.post(f"uploads/{upload['id']}/undo"), 409)["code"] == "NOT_MEMBERS"
         assert [found["id"] for found in crm.get("do-not-call/uploads").json()["results"]] == [upload["id"]]
 
