@@ -19,8 +19,8 @@ App = Callable[..., Awaitable[None]]
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of any body that is sent to the interface; most endpoints take less."""
-UPLOADS = re.compile(r"/api/v2/(dialer/[^/]+|do-not-call)/uploads")
-"""Where files are sent: as large as an upload may be."""
+UPLOADS = re.compile(r"/api/v2/(dialer/[^/]+|do-not-call)/uploads|/(campaigns/[0-9]+|do-not-call)/uploads/")
+"""Where files are sent, by programs and by pages: as large as an upload may be."""
 AROUND_A_FILE = 64 * 1024
 """What a form is larger than the file in it, at most."""
 PATHS = ("/api/", "/login", "/logout")
@@ -35,10 +35,10 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] != "http" or not scope["path"].startswith(PATHS):
+        uploads = scope["type"] == "http" and UPLOADS.fullmatch(scope["path"]) is not None
+        if not uploads and (scope["type"] != "http" or not scope["path"].startswith(PATHS)):
             await self.app(scope, receive, send)
             return
-        uploads = UPLOADS.fullmatch(scope["path"]) is not None
         most = settings.UPLOAD_LIMIT_MB * 1_000_000 + AROUND_A_FILE if uploads else self.most
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if told.isdigit() and int(told) > most:
