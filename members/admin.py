@@ -138,7 +138,7 @@ class MemberImportExport(ImportExportMixin):
 
     def get_import_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
         form = kwargs.get("form")
-        chosen = form.cleaned_data["campaign"] if form is not None and form.is_bound else None
+        chosen = form.cleaned_data.get("campaign") if form is not None and form.is_bound else None
         return {"campaign": chosen, "by": request.user}
 
     def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from agents import actions as agents
 from agents.models import OperatorStatus
 from dialer import live
+from dialer.api.models import CampaignAccess
+from dialer.api.scope import Scope
 from dialer.sockets import consumers, feed
 from tests import factories
 from tests.api.conftest import user_in
@@ -71,10 +73,10 @@ def test_it_is_read_once_for_all_listeners(web: Web, opened: Opener, monkeypatch
     readings = 0
     read = live.read
 
-    def counted() -> dict[str, Any]:
+    def counted(only: Scope) -> dict[str, Any]:
         nonlocal readings
         readings += 1
-        return read()
+        return read(only)
 
     monkeypatch.setattr(live, "read", counted)
     screens = [listening(opened, f"listener-{number}")[0] for number in range(8)]
@@ -130,3 +132,28 @@ def test_changes_lead_from_one_reading_to_the_next(old: dict[str, Any], new: dic
         assert {**old, "now": 0} == {**new, "now": 0}
     else:
         assert applied(old, message) == new
+
+
+def test_who_is_limited_to_campaigns_is_told_of_those_and_logs_in_again_when_they_change(
+    web: Web, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "RENEW_EVERY", 0.3)
+    his, other = factories.make_campaign(name="his"), factories.make_campaign(name="other")
+    olena = user_in("Supervisor", "olena")
+    factories.make_route()
+    access = CampaignAccess.objects.create(user=olena, campaign=his)
+    limited = opened("live", headers=key_of(olena))
+    everything, _reading = listening(opened, "root")
+    assert [row["name"] for row in limited.receive()["live"]["campaigns"]] == ["his"]
+    factories.make_attempt(factories.make_member(other))
+    (row,) = everything.until("changes")["rows"]["attempts"]["set"]
+    assert row["campaign"] == "other"
+    factories.make_operator(name="Bohdan")
+    told: list[dict[str, Any]] = []
+    while "Bohdan" not in str(told):
+        told.append(limited.receive(8))
+    assert not any(message.get("rows", {}).keys() & {"attempts", "campaigns"} for message in told)
+    access.delete()
+    assert limited.close_code() == consumers.NOT_LOGGED_IN
+    again = opened("live", headers=key_of(olena))
+    assert {row["name"] for row in again.receive()["live"]["campaigns"]} == {"his", "other"}
