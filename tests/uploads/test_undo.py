@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection, models
@@ -167,3 +168,27 @@ def test_an_upload_has_one_worker(pool: ThreadPoolExecutor, begin: Begin) -> Non
         assert in_thread(pool, staging.abandoned).result(PATIENCE) == []
     assert staging.work(upload.pk)
     assert staging.abandoned() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_under_way_ends_before_a_cancel_and_none_begins_after_it(
+    pool: ThreadPoolExecutor, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "BATCH", 1)
+    upload = begin(["number", "0501", "0502"])
+    work(actions.check(upload))
+    upload = actions.load(upload)
+    cancelled = []
+    add = staging._add
+
+    def add_while_one_cancels(*given: Any) -> Any:
+        if not cancelled:
+            cancelled.append(in_thread(pool, lambda: actions.cancel(Upload.objects.get(pk=upload.pk))))
+            wait_until_blocked()
+        return add(*given)
+
+    monkeypatch.setattr(staging, "_add", add_while_one_cancels)
+    upload = work(upload)
+    cancelled[0].result(PATIENCE)
+    upload.refresh_from_db()
+    assert (upload.state, upload.added, Member.objects.count()) == ("cancelled", 1, 1)
