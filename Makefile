@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads faults fuzz clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads faults fuzz browser clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -90,6 +90,9 @@ faults: $(READY) ## Run the long tests that kill processes in the middle
 
 fuzz: $(READY) ## Drive the REST interface by its description, with all that it allows and forbids
 	$(RUN) -m pytest -m fuzz $(ARGS)
+
+browser: $(READY) ## Drive the pages in a Chromium (Debian: apt install chromium)
+	$(RUN) -m pytest -m browser $(ARGS)
 
 clean: ## Remove what can be made again; data (var/) stays
 	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

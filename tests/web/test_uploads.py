@@ -104,13 +104,13 @@ def test_a_file_is_shown_as_it_is_guessed_before_anything_is_loaded(supervisor: 
 
 def test_a_script_is_told_where_the_upload_is_or_why_there_is_none(supervisor: Client, campaign: Campaign) -> None:
     path = f"/campaigns/{campaign.pk}/uploads/"
-    accept = {"headers": {"Accept": "application/json"}}
-    answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"number\n0501112233\n")}, **accept)
+    accept = {"Accept": "application/json"}
+    answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"number\n0501112233\n")}, headers=accept)
     assert (answer.status_code, answer.json()) == (201, {"url": f"/uploads/{Upload.objects.get().pk}/"})
-    answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"<html><body>No</body></html>")}, **accept)
+    answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"<html><body>No</body></html>")}, headers=accept)
     assert answer.status_code == 400
     assert "HTML" in answer.json()["message"]
-    assert supervisor.post(path, {}, **accept).json() == {"message": "Choose a file."}
+    assert supervisor.post(path, {}, headers=accept).json() == {"message": "Choose a file."}
 
 
 def test_a_file_that_is_no_list_is_told_on_the_page(supervisor: Client, campaign: Campaign) -> None:
