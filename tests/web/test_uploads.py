@@ -107,7 +107,8 @@ def test_a_script_is_told_where_the_upload_is_or_why_there_is_none(supervisor: C
     accept = {"Accept": "application/json"}
     answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"number\n0501112233\n")}, headers=accept)
     assert (answer.status_code, answer.json()) == (201, {"url": f"/uploads/{Upload.objects.get().pk}/"})
-    answer = supervisor.post(path, {"file": SimpleUploadedFile("a.csv", b"<html><body>No</body></html>")}, headers=accept)
+    page = SimpleUploadedFile("a.csv", b"<html><body>No</body></html>")
+    answer = supervisor.post(path, {"file": page}, headers=accept)
     assert answer.status_code == 400
     assert "HTML" in answer.json()["message"]
     assert supervisor.post(path, {}, headers=accept).json() == {"message": "Choose a file."}
