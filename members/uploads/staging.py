@@ -673,8 +673,7 @@ def _count_staged(tables: Tables) -> int:
 
 def _lock(upload: Upload) -> None:
     """Lock the row of an upload and read it again. Raises ``Cancelled`` when it is in another state by now."""
-    # To ask whether it exists would lock nothing.
-    if _as_taken(upload).select_for_update(no_key=True).first() is None:
+    if not _as_taken(upload).select_for_update(no_key=True).exists():
         raise Cancelled
     upload.refresh_from_db()
 

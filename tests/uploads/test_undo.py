@@ -184,7 +184,7 @@ def test_a_batch_under_way_ends_before_a_cancel_and_none_begins_after_it(
     def add_while_one_cancels(*given: Any) -> Any:
         if not cancelled:
             cancelled.append(in_thread(pool, lambda: actions.cancel(Upload.objects.get(pk=upload.pk))))
-            wait_until_blocked()
+            in_thread(pool, wait_until_blocked).result()  # a transaction sees who waits as it was when it first looked
         return add(*given)
 
     monkeypatch.setattr(staging, "_add", add_while_one_cancels)
