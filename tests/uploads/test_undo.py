@@ -178,7 +178,7 @@ def test_a_batch_under_way_ends_before_a_cancel_and_none_begins_after_it(
     upload = begin(["number", "0501", "0502"])
     work(actions.check(upload))
     upload = actions.load(upload)
-    cancelled = []
+    cancelled: list[Any] = []
     add = staging._add
 
     def add_while_one_cancels(*given: Any) -> Any:
