@@ -178,6 +178,8 @@ class ReadingForm(forms.Form):
         charset = self.fields["charset"]
         charset.choices = charset_choices(self.data.get("charset", ""))  # type: ignore[attr-defined]
         charset.widget.attrs["data-search"] = True
+        if self.is_text and self.posted is None:
+            charset.help_text = self._likely()
         quote = self.data.get("quote", "")
         if len(quote) == 1 and quote not in dict(QUOTES):
             self.fields["quote"].choices = [*QUOTES, (quote, quote)]  # type: ignore[attr-defined]
@@ -186,6 +188,18 @@ class ReadingForm(forms.Form):
             self.fields["auto_run"].help_text = gettext("You may add subscribers, but not run campaigns.")
         self.fields["expire_zone"].widget.attrs["placeholder"] = zone_of(self.upload)
         dress(self)
+
+    def _likely(self) -> str:
+        """Tell that the character set is a guess, and which others would be."""
+        try:
+            first, *others = guessing.guess_charsets(self.upload.file)
+        except FileRefused:
+            return ""
+        if self.data["charset"] != first:
+            return ""
+        titles = {charset.name: str(charset.title) for charset in guessing.charsets()}
+        likely = ", ".join(titles.get(name, name) for name in others[:2])
+        return gettext("Guessed. Also likely: %s.") % likely if likely else gettext("Guessed from the file.")
 
     @property
     def is_text(self) -> bool:
