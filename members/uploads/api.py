@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError as Invalid
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.datastructures import MultiValueDict
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -318,6 +319,8 @@ def _path(name: str) -> str:
 
 def _fields(request: Any) -> dict[str, Any]:
     """Return the fields of a form. Raises ``ValidationError`` for one that is given twice."""
+    if not isinstance(request.data, MultiValueDict):
+        return {}  # a request without a body
     twice = [name for name, values in request.data.lists() if len(values) > 1]
     if twice:
         raise ValidationError({name: [_("This is given twice.")] for name in twice})

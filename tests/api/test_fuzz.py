@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +18,13 @@ from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
-from campaigns.models import Gateway, Route
+from campaigns.models import Campaign, Gateway, Route
 from dialer import clock
 from dialer.webhooks.actions import send_test
 from members import actions
+from members.uploads import staging
+from members.uploads.actions import begin, check, load, save_template, set_layout
+from members.uploads.models import Upload
 from tests import factories
 from tests.api.conftest import PASSWORD, caller_for, user_in
 from tests.api.test_access import MAY
@@ -86,6 +91,7 @@ def house(db: None) -> House:
         "gateway": factories.make_gateway(),
         "operator": factories.make_operator(),
     }
+    uploads = _uploads(story.campaign)
     number = actions.add_number(waiting, factories.make_number())
     webhook = subscribe("http://127.0.0.1:9/")  # nobody is there
     caller = caller_for(user)
@@ -100,6 +106,10 @@ def house(db: None) -> House:
             "calendar": [free["calendar"].pk, story.campaign.calendar_id],
             "gateway": [free["gateway"].pk, *Gateway.objects.values_list("pk", flat=True)[:1]],
             "route": list(Route.objects.values_list("pk", flat=True)),
+            "upload": [upload.pk for upload in uploads],
+            "template": [save_template("Fuzz", uploads[0]).pk],
+            "file": [LIST],
+            "entry": [actions.add_do_not_call(factories.make_number()).pk],
             "webhook": [webhook.pk],
             "delivery": [send_test(webhook).pk],
             "url": ["https://crm.example.org/"],
@@ -111,6 +121,29 @@ def house(db: None) -> House:
             "expires": [(clock.now() + timedelta(hours=1)).isoformat()],
         },
     )
+
+
+LIST = b"name,number_1\nAnna,+380501112233\nBohdan,none\n"
+
+
+def _uploads(campaign: Campaign) -> list[Upload]:
+    """Return one that is new, one that is checked, one that is under way and one that is loaded."""
+    new, checked, running, loaded = (
+        begin(io.BytesIO(LIST + f"Clara,10{n}\n".encode()), file_name="list.csv", campaign=campaign) for n in range(4)
+    )
+    for upload in (checked, running, loaded):
+        set_layout(upload, layout=upload.layout, on_duplicate="skip")
+        check(upload)
+    for upload in (checked, loaded):
+        staging.work(upload.pk)
+    load(loaded)
+    staging.work(loaded.pk)
+    return [new, checked, running, loaded]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, settings: Any) -> None:
+    settings.UPLOADS_DIR = tmp_path / "uploads"
 
 
 @schema.parametrize()
