@@ -443,9 +443,9 @@ def _headline(upload: Upload) -> str:
         case UploadState.UNDONE:
             return _("The upload is undone")
         case UploadState.CANCELLED:
-            return _("Cancelled")
+            return _("It was cancelled before its end")
         case UploadState.FAILED:
-            return _("It stopped")
+            return _("It stopped before its end")
     return _("The file is not checked")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import threading
 import time
@@ -23,16 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from agents.models import Operator
 from dialer.api import actions
 from tests import factories
-
-
-def _application() -> Any:
-    # Its entry makes settings of a web server the default, for this process and its children.
-    before = os.environ.get("DATABASE_POOL")
-    from dialer.asgi import application
-
-    if before is None:
-        os.environ.pop("DATABASE_POOL", None)
-    return application
+from tests.web_entry import application
 
 
 @dataclass
@@ -114,7 +104,7 @@ def web(transactional_db: None) -> Iterator[Web]:
     """Run the web server in a thread."""
     cache.clear()
     config = uvicorn.Config(
-        _application(), host="127.0.0.1", port=free_port(), lifespan="off", log_config=None, timeout_graceful_shutdown=2
+        application(), host="127.0.0.1", port=free_port(), lifespan="off", log_config=None, timeout_graceful_shutdown=2
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

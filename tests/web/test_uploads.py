@@ -13,7 +13,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from campaigns.models import Campaign
-from dialer import asgi
 from dialer.api.models import CampaignAccess
 from members.models import Communication, DoNotCall, Member
 from members.uploads import staging
@@ -21,6 +20,7 @@ from members.uploads.models import Upload, UploadState, UploadTemplate
 from tests.factories import make_attempt, make_campaign, make_member, make_operator, make_route
 from tests.members.conftest import RecordingEngine
 from tests.members.conftest import engine as engine
+from tests.web_entry import application
 
 pytestmark = pytest.mark.django_db
 
@@ -148,7 +148,7 @@ def test_a_file_far_over_the_limit_is_not_even_read(settings: Any) -> None:
 
         headers = [(b"content-length", b"2000000000"), (b"host", b"localhost")]
         scope = {"type": "http", "method": "POST", "path": "/campaigns/1/uploads/", "headers": headers}
-        await asgi.application(scope, receive, tell)
+        await application()(scope, receive, tell)
         return sent
 
     sent = async_to_sync(ask)()

@@ -65,7 +65,8 @@ class Command(BaseCommand):
         """Run this very command again, with a throwaway PostgreSQL and Redis as its only ones."""
         services = embedded.start("bench", throwaway=True)
         try:
-            environ = os.environ | services.environ() | {INSIDE: "1"}
+            # It goes from one database to another, which a pool would not notice.
+            environ = os.environ | services.environ() | {INSIDE: "1", "DATABASE_POOL": "false"}
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
         finally:
             services.stop()
