@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -70,19 +73,32 @@ def stop(request: HttpRequest, campaign_id: int) -> HttpResponse:
     return _act(request, campaign_id, end)
 
 
-def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple[str, str]]) -> JsonResponse:
+def _act(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple[str, str]]) -> HttpResponse:
+    """Act, and answer a form that names the ``next`` page by that page with a message, a script by JSON."""
+    answer = _acted(request, campaign_id, act)
+    if "next" not in request.POST:
+        status = answer.pop("status", 200)
+        return JsonResponse(answer, status=status)
+    level = {"good": messages.SUCCESS, "warn": messages.WARNING}.get(answer.get("tone", ""), messages.ERROR)
+    messages.add_message(request, level, answer["message"])
+    back = request.POST["next"]
+    safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return redirect(back if safe else "live")
+
+
+def _acted(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tuple[str, str]]) -> dict[str, Any]:
     if not request.user.has_perm("campaigns.change_campaign"):
-        return JsonResponse({"message": _("You may look, but not run or stop campaigns.")}, status=403)
+        return {"message": _("You may look, but not run or stop campaigns."), "status": 403}
     campaign = scope.campaigns(request.user).filter(pk=campaign_id).first()
     if campaign is None:
-        return JsonResponse({"message": _("This campaign is gone.")}, status=404)
+        return {"message": _("This campaign is gone."), "status": 404}
     try:
         tone, message = act(campaign)
     except Refused as refusal:
-        return JsonResponse({"tone": "bad", "code": refusal.code, "message": refusal.message}, status=409)
+        return {"tone": "bad", "code": refusal.code, "message": refusal.message, "status": 409}
     finally:
         live_page.forget(only=scope.of(request.user))
-    return JsonResponse({"tone": tone, "message": message})
+    return {"tone": tone, "message": message}
 
 
 @require_safe

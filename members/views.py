@@ -152,7 +152,7 @@ def export(request: HttpRequest, campaign_id: int) -> HttpResponseBase:
                 faults = error.messages
             found = form.rows(request.user).count()
         shown = {
-            "campaign": campaign, "what": what, "form": form, "found": found,
+            "campaign": campaign, "tab": "export", "what": what, "form": form, "found": found,
             "found_shown": found is not None and number_format(found, force_grouping=True),
             "columns": [(name, column.title, name in chosen) for name, column in kind.columns.items()],
             "column_faults": faults,

@@ -1,255 +1,94 @@
-// Pages of lists: what HTML and htmx do not do by themselves. Every page works without this file, if less nicely.
+// A file on its way: by itself once it is chosen or dropped, with its progress. Stands beside pages.js.
 "use strict";
 
 (() => {
   const words = document.getElementById("words").dataset;
-
-  // --- instants: told by the server in UTC, shown in the time of who reads ---
-
-  const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-
-  function dress(part) {
-    for (const time of part.querySelectorAll("time[data-local]")) {
-      time.textContent = moment.format(new Date(time.dateTime));
-      time.title = zone;
-      delete time.dataset.local;
-    }
-    for (const input of part.querySelectorAll("input[name=zone][type=hidden]")) input.value = zone;
-    for (const name of part.querySelectorAll("[data-zone-name]")) name.textContent = zone;
-  }
-  dress(document);
-  document.addEventListener("htmx:load", (event) => dress(event.detail.elt));
-
-  // --- a log-in that ended, and a server that does not answer ---
-
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    const sent = new URL(event.detail.xhr.responseURL || location.href);
-    if (sent.pathname.startsWith("/login")) {
-      event.detail.shouldSwap = false;
-      location.reload();
-    }
-  });
-
-  // --- all columns, or none ---
-
-  for (const button of document.querySelectorAll("[data-check]")) {
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      for (const box of button.closest("section").querySelectorAll("input[type=checkbox]")) {
-        box.checked = button.dataset.check === "all";
-      }
-      button.dispatchEvent(new Event("change", { bubbles: true }));
-    });
-  }
-
-  // --- what cannot be taken back is asked once more ---
-
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-confirm]");
-    if (button && !confirm(button.dataset.confirm)) event.preventDefault();
-  });
-
-  // --- a file on its way: by itself once it is chosen or dropped, with its progress ---
-
   const drop = document.getElementById("drop");
-  if (drop) {
-    const input = drop.elements.file;
-    const fault = document.getElementById("file-fault");
-    const sending = drop.querySelector(".sending");
-    const bar = sending.querySelector("progress");
-    const told = sending.querySelector("[data-told]");
-    const size = (bytes) => `${(bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
-    let request = null;
+  if (!drop) return;
 
-    drop.classList.add("is-live");
-    drop.querySelector(".drop-send").hidden = true;
-    for (const button of document.querySelectorAll("[data-choose]")) {
-      button.hidden = false;
-      button.addEventListener("click", () => input.click());
-    }
-    input.addEventListener("change", () => input.files.length && send(input.files[0]));
-    sending.querySelector("[data-cancel]").addEventListener("click", () => request?.abort());
+  const input = drop.elements.file;
+  const fault = document.getElementById("file-fault");
+  const sending = drop.querySelector(".sending");
+  const bar = sending.querySelector("progress");
+  const told = sending.querySelector("[data-told]");
+  const size = (bytes) => `${(bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
+  let request = null;
 
-    // A file that misses the zone would otherwise replace the page.
-    let over = 0;
-    const shown = () => drop.classList.toggle("is-over", over > 0);
-    const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-    addEventListener("dragenter", (event) => carriesFiles(event) && ((over += 1), shown()));
-    addEventListener("dragleave", (event) => carriesFiles(event) && ((over -= 1), shown()));
-    addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
-    addEventListener("drop", (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      over = 0;
-      shown();
-      if (!request && event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
-    });
-
-    function tell(message) {
-      fault.textContent = message;
-      fault.hidden = !message;
-    }
-
-    function end(message) {
-      request = null;
-      drop.classList.remove("is-sending");
-      sending.hidden = true;
-      input.value = "";
-      tell(message);
-    }
-
-    function send(file) {
-      const limit = Number(drop.dataset.limit);
-      if (file.size > limit) {
-        end(words.tooLarge.replace("%(size)s", size(file.size)).replace("%(limit)s", drop.dataset.limitText));
-        return;
-      }
-      tell("");
-      const form = new FormData(drop);
-      form.set("file", file);
-      request = new XMLHttpRequest();
-      request.open("POST", drop.action);
-      request.setRequestHeader("Accept", "application/json");
-      request.upload.addEventListener("progress", (event) => {
-        bar.value = event.loaded / event.total;
-        told.textContent = `${size(event.loaded)} / ${size(event.total)} ${words.sent}`;
-      });
-      request.upload.addEventListener("load", () => {
-        bar.removeAttribute("value");
-        told.textContent = words.reads;
-      });
-      request.addEventListener("load", () => {
-        if (request.status === 401) return location.reload();
-        let answer = {};
-        try {
-          answer = JSON.parse(request.responseText);
-        } catch {
-          // A proxy's page: told in our words.
-        }
-        if (request.status === 201) location.assign(answer.url);
-        else end(answer.message || answer.detail || words.failed);
-      });
-      request.addEventListener("error", () => end(words.lost));
-      request.addEventListener("abort", () => end(words.cancelled));
-      sending.querySelector("[data-file]").textContent = file.name;
-      bar.value = 0;
-      told.textContent = "";
-      sending.hidden = false;
-      drop.classList.add("is-sending");
-      request.send(form);
-    }
+  drop.classList.add("is-live");
+  drop.querySelector(".drop-send").hidden = true;
+  for (const button of document.querySelectorAll("[data-choose]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => input.click());
   }
+  input.addEventListener("change", () => input.files.length && send(input.files[0]));
+  sending.querySelector("[data-cancel]").addEventListener("click", () => request?.abort());
 
-  // --- a long list to choose from is searched as one types (the pattern “combobox” of ARIA) ---
-
-  function searchable(select) {
-    const box = document.createElement("div");
-    box.className = "combo";
-    const input = document.createElement("input");
-    const list = document.createElement("ul");
-    Object.assign(input, { type: "text", className: "form-control form-select", autocomplete: "off", spellcheck: false });
-    Object.assign(list, { id: `${select.id}-list`, className: "combo-list plain", hidden: true });
-    input.id = `${select.id}-search`;
-    const label = document.querySelector(`label[for="${select.id}"]`);
-    label.htmlFor = input.id;
-    label.id ||= `${select.id}-label`;
-    for (const [name, value] of Object.entries({
-      role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list",
-      "aria-describedby": select.getAttribute("aria-describedby") ?? "",
-    })) if (value) input.setAttribute(name, value);
-    list.setAttribute("role", "listbox");
-    list.setAttribute("aria-labelledby", label.id);
-    // A change of what is searched is no change of the form.
-    input.addEventListener("input", (event) => event.stopPropagation());
-    input.addEventListener("change", (event) => event.stopPropagation());
-
-    const options = Array.from(select.options, (option, place) => {
-      const item = document.createElement("li");
-      item.id = `${list.id}-${place}`;
-      item.setAttribute("role", "option");
-      item.textContent = option.textContent;
-      item.dataset.search = `${option.textContent} ${option.value} ${option.value.replace(/[-_]/g, "")}`.toLowerCase();
-      item.addEventListener("pointerdown", (event) => event.preventDefault());
-      item.addEventListener("click", () => choose(item));
-      return { item, option };
-    });
-    list.append(...options.map(({ item }) => item));
-    let active = null;
-
-    const chosen = () => options.find(({ option }) => option.selected);
-    const visible = () => options.filter(({ item }) => !item.hidden);
-
-    function mark(entry) {
-      active?.item.classList.remove("is-active");
-      active = entry ?? null;
-      active?.item.classList.add("is-active");
-      if (active) input.setAttribute("aria-activedescendant", active.item.id);
-      else input.removeAttribute("aria-activedescendant");
-      active?.item.scrollIntoView({ block: "nearest" });
-    }
-
-    function open(filter) {
-      const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-      for (const { item, option } of options) {
-        item.hidden = !words.every((word) => item.dataset.search.includes(word));
-        item.setAttribute("aria-selected", String(option.selected));
-      }
-      list.hidden = false;
-      input.setAttribute("aria-expanded", "true");
-      mark(filter ? visible()[0] : chosen());
-    }
-
-    function close() {
-      list.hidden = true;
-      input.setAttribute("aria-expanded", "false");
-      mark(null);
-      input.value = chosen()?.option.textContent.trim() ?? "";
-    }
-
-    function choose(item) {
-      select.value = options.find((entry) => entry.item === item).option.value;
-      close();
-      select.dispatchEvent(new Event("input", { bubbles: true }));
-    }
-
-    input.addEventListener("focus", () => input.select());
-    input.addEventListener("click", () => {
-      if (!list.hidden) return;
-      open("");
-      input.select();
-    });
-    input.addEventListener("input", () => open(input.value));
-    input.addEventListener("blur", close);
-    input.addEventListener("keydown", (event) => {
-      const shown = visible();
-      const place = shown.indexOf(active);
-      const moves = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + 8, PageUp: place - 8 };
-      if (event.key in moves) {
-        event.preventDefault();
-        if (list.hidden) open("");
-        else mark(shown[Math.max(0, Math.min(shown.length - 1, moves[event.key]))]);
-      } else if (event.key === "Enter" && !list.hidden) {
-        event.preventDefault();
-        if (active) choose(active.item);
-      } else if (event.key === "Escape" && !list.hidden) {
-        event.preventDefault();
-        close();
-        input.select();
-      }
-    });
-
-    select.hidden = true;
-    select.before(box);
-    box.append(input, list, select);
-    close();
-  }
-  for (const select of document.querySelectorAll("select[data-search]")) searchable(select);
-
-  // --- a server that does not answer for a while ---
-
-  document.addEventListener("htmx:sendError", () => (document.body.dataset.offline = words.offline));
-  document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.xhr.status) delete document.body.dataset.offline;
+  // A file that misses the zone would otherwise replace the page.
+  let over = 0;
+  const shown = () => drop.classList.toggle("is-over", over > 0);
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => carriesFiles(event) && ((over += 1), shown()));
+  addEventListener("dragleave", (event) => carriesFiles(event) && ((over -= 1), shown()));
+  addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    over = 0;
+    shown();
+    if (!request && event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
   });
+
+  function tell(message) {
+    fault.textContent = message;
+    fault.hidden = !message;
+  }
+
+  function end(message) {
+    request = null;
+    drop.classList.remove("is-sending");
+    sending.hidden = true;
+    input.value = "";
+    tell(message);
+  }
+
+  function send(file) {
+    const limit = Number(drop.dataset.limit);
+    if (file.size > limit) {
+      end(words.tooLarge.replace("%(size)s", size(file.size)).replace("%(limit)s", drop.dataset.limitText));
+      return;
+    }
+    tell("");
+    const form = new FormData(drop);
+    form.set("file", file);
+    request = new XMLHttpRequest();
+    request.open("POST", drop.action);
+    request.setRequestHeader("Accept", "application/json");
+    request.upload.addEventListener("progress", (event) => {
+      bar.value = event.loaded / event.total;
+      told.textContent = `${size(event.loaded)} / ${size(event.total)} ${words.sent}`;
+    });
+    request.upload.addEventListener("load", () => {
+      bar.removeAttribute("value");
+      told.textContent = words.reads;
+    });
+    request.addEventListener("load", () => {
+      if (request.status === 401) return location.reload();
+      let answer = {};
+      try {
+        answer = JSON.parse(request.responseText);
+      } catch {
+        // A proxy's page: told in our words.
+      }
+      if (request.status === 201) location.assign(answer.url);
+      else end(answer.message || answer.detail || words.failed);
+    });
+    request.addEventListener("error", () => end(words.lost));
+    request.addEventListener("abort", () => end(words.cancelled));
+    sending.querySelector("[data-file]").textContent = file.name;
+    bar.value = 0;
+    told.textContent = "";
+    sending.hidden = false;
+    drop.classList.add("is-sending");
+    request.send(form);
+  }
 })();

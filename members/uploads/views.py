@@ -121,6 +121,7 @@ def _history(
         upload.left_out = upload.skipped + upload.refused  # type: ignore[attr-defined]
     shown = {
         "campaign": campaign,
+        "tab": "uploads",
         "campaigns": campaigns_of(request) if kind == UploadKind.DO_NOT_CALL else None,
         "may_everywhere": may_change(request, None),
         "uploads": uploads[:PAGE],

@@ -186,3 +186,26 @@ class TestPolicy:
         assert response.status_code == 500
         assert b"Something went wrong" in response.content
         assert "Content-Security-Policy" in response
+
+
+class TestFrameOfACampaign:
+    def test_its_pages_show_its_state_and_tabs(self, supervisor: Client) -> None:
+        campaign = make_campaign(name="Renewals")
+        page = supervisor.get(f"/campaigns/{campaign.pk}/export/").content.decode()
+        assert "never run" in page
+        assert f'<a href="/campaigns/{campaign.pk}/export/" aria-current="page">Export</a>' in page
+        assert f'action="/campaigns/{campaign.pk}/run"' in page
+
+    def test_a_button_of_a_form_leads_back_to_its_page(self, supervisor: Client) -> None:
+        campaign = make_campaign()
+        make_member(campaign)
+        make_route()
+        page = f"/campaigns/{campaign.pk}/uploads/"
+        answer = supervisor.post(f"/campaigns/{campaign.pk}/run", {"next": page}, follow=True)
+        assert answer.redirect_chain == [(page, 302)]
+        assert 'class="notice notice-good"' in answer.content.decode()
+
+    def test_a_button_leads_to_no_other_site(self, supervisor: Client) -> None:
+        campaign = make_campaign()
+        answer = supervisor.post(f"/campaigns/{campaign.pk}/stop", {"next": "https://elsewhere.example/"})
+        assert answer.headers["Location"] == "/"
