@@ -215,9 +215,16 @@ class PreviewQuery(Query):
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20, help_text="How many rows at most.")
 
 
+@extend_schema_field(
+    {"type": ["string", "number", "null"], "description": "As the file has it; instants of a workbook in ISO 8601."}
+)
+class CellField(serializers.JSONField):
+    """A cell of a row."""
+
+
 class PreviewRow(serializers.Serializer):
     line = serializers.IntegerField(help_text="Of the file, where the row begins.")
-    cells = serializers.ListField(child=serializers.JSONField(allow_null=True))
+    cells = serializers.ListField(child=CellField(allow_null=True))
 
 
 class PreviewView(serializers.Serializer):

@@ -127,9 +127,9 @@ LIST = b"name,number_1\nAnna,+380501112233\nBohdan,none\n"
 
 
 def _uploads(campaign: Campaign) -> list[Upload]:
-    """Return one that is new, one that is checked, one that is under way and one that is loaded."""
-    new, checked, running, loaded = (
-        begin(io.BytesIO(LIST + f"Clara,10{n}\n".encode()), file_name="list.csv", campaign=campaign) for n in range(4)
+    """Return one that is checked, one that is under way, one that is loaded, and two that are new."""
+    new, checked, running, loaded, other = (
+        begin(io.BytesIO(LIST + f"Clara,10{n}\n".encode()), file_name="list.csv", campaign=campaign) for n in range(5)
     )
     for upload in (checked, running, loaded):
         set_layout(upload, layout=upload.layout, on_duplicate="skip")
@@ -138,7 +138,7 @@ def _uploads(campaign: Campaign) -> list[Upload]:
         staging.work(upload.pk)
     load(loaded)
     staging.work(loaded.pk)
-    return [new, checked, running, loaded]
+    return [new, checked, running, loaded, other]
 
 
 @pytest.fixture(autouse=True)
