@@ -11,7 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import lru_cache
@@ -32,6 +32,8 @@ MAX_LINE = 12_000_000
 MOST_ROWS = 1_048_576
 """Of a sheet."""
 PIECE = 1 << 18
+KEPT_ROWS = 512
+"""First rows of a workbook that are kept."""
 
 csv.field_size_limit(MAX_LINE)
 
@@ -57,12 +59,13 @@ class Preview:
     """Columns of the widest of them."""
 
 
-def records(path: Path, layout: Layout) -> Iterator[Record]:
+def records(path: Path, layout: Layout, tell_lines: Callable[[int | None], None] | None = None) -> Iterator[Record]:
     """Yield the rows of a file, but its heading and those that are empty.
 
-    Ragged rows come as they are, those of a workbook filled up to the columns of the layout. Raises ``FileRefused``.
+    Ragged rows come as they are, those of a workbook filled up to the columns of the layout. ``tell_lines`` is told at
+    the beginning about how many lines there are, if that can be known. Raises ``FileRefused``.
     """
-    return itertools.islice(_all_records(path, layout), int(layout.heading), None)
+    return itertools.islice(_all_records(path, layout, tell_lines), int(layout.heading), None)
 
 
 def headings(path: Path, layout: Layout) -> list[str]:
@@ -73,18 +76,54 @@ def headings(path: Path, layout: Layout) -> list[str]:
 def preview(path: Path, layout: Layout, limit: int = 20) -> Preview:
     """Return the heading and the first rows of a file, whatever its size. Raises ``FileRefused``."""
     wanted = limit + layout.heading
-    found = list(itertools.islice(_all_records(path, layout), wanted))
+    found = _first_records(path, layout, wanted)
     if not found and wanted:
         raise FileRefused(gettext("The file is empty."))
     named = [as_text(cell) for cell in found[0].cells] if layout.heading else []
     return Preview(named, found[int(layout.heading) :], max((len(record.cells) for record in found), default=0))
 
 
-def _all_records(path: Path, layout: Layout) -> Iterator[Record]:
+def _first_records(path: Path, layout: Layout, wanted: int) -> list[Record]:
+    """Return the first rows. Those of a workbook are kept: it takes seconds to open one of many texts, and each choice
+    on the page asks anew."""
+    if layout.kind != FileKind.XLSX or wanted > KEPT_ROWS:
+        return list(itertools.islice(_all_records(path, layout), wanted))
+    _need_readable(layout)
+    kept = _first_of_workbook(path, path.stat().st_mtime_ns)[:wanted]
+    width = len(layout.columns)
+    return [replace(record, cells=[*record.cells, *[None] * (width - len(record.cells))]) for record in kept]
+
+
+@lru_cache(maxsize=16)
+def _first_of_workbook(path: Path, _changed: int) -> tuple[Record, ...]:
+    return tuple(itertools.islice(_all_records(path, Layout(kind=FileKind.XLSX)), KEPT_ROWS))
+
+
+def _all_records(
+    path: Path, layout: Layout, tell_lines: Callable[[int | None], None] | None = None
+) -> Iterator[Record]:
+    _need_readable(layout)
+    if tell_lines and layout.kind == FileKind.CSV:
+        tell_lines(_count_lines(path))
+    with opened(path, layout.kind) as file:
+        if layout.kind == FileKind.XLSX:
+            yield from of_workbook(file, layout, tell_lines)
+        else:
+            yield from of_text(file, layout)
+
+
+def _count_lines(path: Path) -> int:
+    ends = {b"\n": 0, b"\r": 0}
+    with opened(path, FileKind.CSV) as file:
+        while piece := file.read(1 << 20):
+            for end in ends:
+                ends[end] += piece.count(end)
+    return (ends[b"\n"] or ends[b"\r"]) + 1
+
+
+def _need_readable(layout: Layout) -> None:
     for several in layout.reading_faults().values():
         raise FileRefused(several[0])
-    with opened(path, layout.kind) as file:
-        yield from of_workbook(file, layout) if layout.kind == FileKind.XLSX else of_text(file, layout)
 
 
 # --- text -------------------------------------------------------------------------------------------------------
@@ -205,13 +244,17 @@ class Lines:
 # --- workbooks --------------------------------------------------------------------------------------------------
 
 
-def of_workbook(file: IO[bytes], layout: Layout) -> Iterator[Record]:
+def of_workbook(
+    file: IO[bytes], layout: Layout, tell_lines: Callable[[int | None], None] | None = None
+) -> Iterator[Record]:
     """Yield the rows of the first visible sheet, filled up to the columns of the layout. Raises ``FileRefused``."""
     width = len(layout.columns)
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         sheets = book.worksheets
         sheet = next((sheet for sheet in sheets if sheet.sheet_state == "visible"), sheets[0])
+        if tell_lines:
+            tell_lines(sheet.max_row)
         sheet.reset_dimensions()  # some programs write them wrong, and cells beyond them would be left out
         for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
             if line > MOST_ROWS:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -33,7 +32,7 @@ from members import actions as members
 from members import planning, rows
 from members.models import Member
 from members.uploads import reading
-from members.uploads.layout import Destination, FileKind, Layout
+from members.uploads.layout import Destination, Layout
 from members.uploads.models import (
     DUPLICATE_KINDS,
     RUNNING_STATES,
@@ -44,7 +43,7 @@ from members.uploads.models import (
     UploadKind,
     UploadState,
 )
-from members.uploads.opening import FileRefused, opened
+from members.uploads.opening import FileRefused
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +274,7 @@ def _check(upload: Upload) -> None:
     UploadFault.objects.filter(upload=upload).delete()
     tables = _create(upload.pk)
     reader = _Reader(upload, layout)
-    _note(upload, done=0, started_done=0, total=_count_lines(upload.file, layout))
+    _note(upload, done=0, started_done=0, total=None)
     chunk, began = _Chunk(), time.monotonic()
     line = count = faulty = 0
 
@@ -286,7 +285,7 @@ def _check(upload: Upload) -> None:
         chunk.clear()
         _note(upload, done=line, rows=count, faulty=faulty)
 
-    for record in reading.records(upload.file, layout):
+    for record in reading.records(upload.file, layout, lambda lines: _note(upload, total=lines)):
         line = record.line
         count += 1
         faulty += not reader.read(record, chunk)
@@ -311,18 +310,6 @@ def _check(upload: Upload) -> None:
             staged=staged, good=staged - duplicates, duplicates=duplicates, zoned_by=reader.zoned_by,
             report=_report(upload), checked_at=clock.now(),
         )  # fmt: skip
-
-
-def _count_lines(path: Path, layout: Layout) -> int | None:
-    """Return about how many lines a file has, to tell how far it is read; ``None`` where only reading it tells."""
-    if layout.kind != FileKind.CSV:
-        return None
-    ends = {b"\n": 0, b"\r": 0}
-    with opened(path, layout.kind) as file:
-        while piece := file.read(1 << 20):
-            for end in ends:
-                ends[end] += piece.count(end)
-    return (ends[b"\n"] or ends[b"\r"]) + 1
 
 
 class _Reader:

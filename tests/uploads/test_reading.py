@@ -8,6 +8,7 @@ import os
 import random
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -374,6 +375,32 @@ def test_a_sheet_is_read_with_its_rows_and_filled_up(path: Path) -> None:
         (4, ["B", 5, None]),
     ]
     assert headings(path, layout) == ["name", "phone", "until"]
+
+
+def test_how_long_a_file_is_is_told_at_its_beginning(path: Path) -> None:
+    told: list[int | None] = []
+    path.write_bytes(workbook(*(["A", n] for n in range(7))))
+    assert next(records(path, Layout(kind=FileKind.XLSX, columns=TWO), told.append)).line == 2
+    path.write_bytes(b"name,number\n" + b"A,1\n" * 5)
+    assert next(records(path, Layout(columns=TWO), told.append)).line == 2
+    path.write_bytes(b"name,number\r" + b"A,1\r" * 8)
+    assert next(records(path, Layout(columns=TWO), told.append)).line == 2
+    assert told == [7, 7, 10]
+
+
+def test_the_first_rows_of_a_workbook_are_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_books: list[Any] = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(openpyxl, "load_workbook", lambda *told, **more: opened_books.append(1) or load(*told, **more))
+    path.write_bytes(workbook(["name", "number"], ["A", 1], ["B"]))
+    layout = Layout(kind=FileKind.XLSX, heading=False)
+    assert [record.cells for record in preview(path, layout).records] == [["name", "number"], ["A", 1], ["B"]]
+    seen = preview(path, replace(layout, heading=True, columns=TWO))
+    assert (seen.headings, [record.cells for record in seen.records]) == (["name", "number"], [["A", 1], ["B", None]])
+    assert len(opened_books) == 1
+    os.utime(path, ns=(1, 1))
+    preview(path, layout)
+    assert len(opened_books) == 2, "another file of this name is read"
 
 
 def test_a_workbook_and_a_text_in_a_zip(path: Path) -> None:
