@@ -41,6 +41,8 @@ SHORTEST_PASSWORD = 10
 """Characters of a phone password; the internet tries short ones within hours."""
 CLIENT_GRACE = timedelta(seconds=60)
 """How long a lost client may take to come back before its operator is logged out."""
+MOST_REASON = 200
+"""Characters of a reason that are kept."""
 
 
 # --- set-up -----------------------------------------------------------------------------------------------------
@@ -124,8 +126,8 @@ def set_status(
 
     Reserved and nothing sent: his attempt is withdrawn first. Ringing or talking: the call goes on, the status is
     stored and holds after the wrap-up. In wrap-up an absence holds at once, otherwise the wrap-up goes on. Leaving a
-    forced break sets the no-answer count to 0. Raises ``ValidationError`` for a word that is no status, ``Refused``
-    (ARCHIVED) for one who has left.
+    forced break sets the no-answer count to 0. ``by`` and ``reason`` are kept with the period that begins. Raises
+    ``ValidationError`` for a word that is no status, ``Refused`` (ARCHIVED) for one who has left.
     """
     if status not in OperatorStatus.values:
         raise ValidationError({"status": _("“%(status)s” is not a status.") % {"status": status}})
@@ -137,12 +139,13 @@ def set_status(
         verbs.withdraw_unsent(operator_id=operator_id)
         operator.refresh_from_db()
     now = clock.now()
+    changes: dict[str, Any] = {"changed_by": getattr(by, "pk", None), "change_reason": reason[:MOST_REASON]}
     if operator.state in BUSY_STATES:
-        changes: dict[str, Any] = {"next_status": "" if chosen == operator.status else chosen}
+        changes |= {"next_status": "" if chosen == operator.status else chosen}
     elif chosen == operator.status:
         changes = {"next_status": ""}
     else:
-        changes = {"status": chosen, "status_since": now, "next_status": "", "forced_break": False}
+        changes |= {"status": chosen, "status_since": now, "next_status": "", "forced_break": False}
         if operator.forced_break:
             changes["no_answer_count"] = 0
         if chosen in AWAY_STATUSES and operator.state != OperatorState.IDLE:
@@ -337,6 +340,8 @@ def _free(operators: QuerySet[Operator], *, now: datetime, rests: bool, forced: 
         )
         values["forced_break"] = Case(When(away, then=Value(False)), default=Value(True))
         values["no_answer_count"] = Case(When(away, then=Value(0)), default=Value(values["no_answer_count"]))
+        values["changed_by"] = Case(When(away, then=F("changed_by")), default=Value(None))
+        values["change_reason"] = Case(When(away, then=F("change_reason")), default=Value("forced"))
     else:
         operators = operators.alias(chosen=Coalesce(NullIf("next_status", Value("")), "status"))
     waiting_in = (OperatorStatus.AVAILABLE,) if rests else READY_STATUSES
@@ -459,6 +464,8 @@ def lose_clients(now: datetime) -> int:
             When(forced_break=True, then=Value(0)), default=F("no_answer_count"), output_field=IntegerField()
         ),
         forced_break=False,
+        changed_by=None,
+        change_reason="client lost",
     )
 
 

@@ -169,6 +169,12 @@ class Operator(models.Model):
     """A status chosen during a call; it holds once the call and its wrap-up are over."""
     status_since = models.DateTimeField(null=True, editable=False)
     forced_break = models.BooleanField(_("forced break"), default=False, editable=False)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", db_index=False
+    )
+    """Who chose the status, or the next one; empty: the system did. His periods keep it for each change."""
+    change_reason = models.CharField(max_length=200, blank=True, default="", editable=False)
+    """Why, in a word: ``forced``, ``client lost``, ``archived``, or what he who chose it said."""
     state = models.CharField(
         _("state"), max_length=10, choices=OperatorState.choices, default=OperatorState.IDLE, editable=False
     )
@@ -248,6 +254,40 @@ class Operator(models.Model):
         told = [item.obstacle(self) for name, item in conditions.items() if not getattr(self, f"claim_{name}")]
         serves: bool = getattr(self, "claim_serves")  # noqa: B009
         return [*filter(None, told), *([] if serves else [gettext("in no campaign that runs now")])]
+
+
+class OperatorPeriod(models.Model):
+    """What an operator was, and since when: until his next period, or until now.
+
+    A trigger on operators writes them, in the transaction and the statement of the change, whichever it is: the set
+    statements of the dial loop stay as they are and no writer can forget it. There is no end to keep: periods that are
+    only added neither overlap nor leave gaps, and each change costs one short row. The instants are those of the
+    operator's row (rule time, the switch's own during a call); one that would lie before the period it ends is taken
+    as that one's beginning. The first period begins when a status is first chosen for him.
+    """
+
+    operator = models.ForeignKey(Operator, models.CASCADE, related_name="periods", db_index=False)
+    since = models.DateTimeField()
+    status = models.CharField(_("status"), max_length=12, choices=OperatorStatus.choices)
+    state = models.CharField(_("state"), max_length=10, choices=OperatorState.choices)
+    forced_break = models.BooleanField(_("forced break"), default=False)
+    attempt = models.ForeignKey(
+        "dialer.Attempt", models.DO_NOTHING, null=True, related_name="+", db_index=False, db_constraint=False
+    )
+    """The one that holds him, or that his wrap-up follows. Attempts are never deleted: no constraint to pay for."""
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False)
+    """Who chose the status that begins here; empty: a call or the system changed him."""
+    reason = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering: ClassVar = ["operator", "since", "id"]
+        indexes: ClassVar = [
+            # the last one of an operator before an instant, and those after it
+            models.Index(fields=["operator", "since", "id"], name="operator_period"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operator_id} since {self.since}: {self.status}, {self.state}"
 
 
 class Registration(models.Model):

@@ -22,6 +22,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from agents.models import OPERATOR_EDGES
 from dialer import clock
 
 SHOWN = 1000
@@ -64,6 +65,7 @@ def find_violations(now: datetime | None = None) -> list[Violation]:
         "noticed_within": NOTICED_WITHIN * clock.FACTOR,
         "longest_talk": LONGEST_TALK,
         "records_agree_within": RECORDS_AGREE_WITHIN,
+        "operator_edges": [f"{before} {after}" for before, those in OPERATOR_EDGES.items() for after in those],
         "shown": SHOWN,
     }
     with _snapshot():
@@ -585,6 +587,49 @@ _COUNTED_AS_HAPPENED = (
         ) AS ledger ON ledger.operator_id = o.id
         WHERE o.calls <> COALESCE(ledger.calls, 0)
            OR abs(o.talk_seconds - COALESCE(ledger.talk, 0)) > 0.5 * o.calls
+        """,
+    ),
+    # A period lasts until the next one: they overlap when one begins before its predecessor, in the order in which
+    # they were written, and something is missing between two of which the one cannot follow the other.
+    Check(
+        6,
+        "Period {period} of operator {operator} begins before the one it ends.",
+        2,
+        """
+        SELECT period, operator FROM (
+            SELECT id AS period, operator_id AS operator, since, lag(since) OVER his AS before
+            FROM agents_operatorperiod WINDOW his AS (PARTITION BY operator_id ORDER BY id)
+        ) AS periods
+        WHERE since < before
+        """,
+    ),
+    Check(
+        6,
+        "Period {period} of operator {operator} ({state}) cannot follow {before}: one is missing.",
+        2,
+        """
+        SELECT period, operator, state, before FROM (
+            SELECT id AS period, operator_id AS operator, status, state,
+                   lag(status) OVER his AS status_before, lag(state) OVER his AS before
+            FROM agents_operatorperiod WINDOW his AS (PARTITION BY operator_id ORDER BY id)
+        ) AS periods
+        WHERE before IS NOT NULL AND NOT (state = before AND status <> status_before)
+          AND NOT (before || ' ' || state) = ANY(%(operator_edges)s)
+        """,
+    ),
+    Check(
+        6,
+        "Operator {operator} is {status} and {state}; his last period says {kept_status} and {kept_state}.",
+        1,
+        """
+        SELECT o.id AS operator, o.status, o.state, last.status AS kept_status, last.state AS kept_state
+        FROM agents_operator AS o
+        LEFT JOIN LATERAL (
+            SELECT status, state FROM agents_operatorperiod
+            WHERE operator_id = o.id ORDER BY since DESC, id DESC LIMIT 1
+        ) AS last ON TRUE
+        WHERE COALESCE(o.state_since, o.status_since) IS NOT NULL
+          AND (last.status IS DISTINCT FROM o.status OR last.state IS DISTINCT FROM o.state)
         """,
     ),
 )
