@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from threading import Event
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dialer.engine.listener import listen
+from dialer.signals import event_of
 from dialer.switch.nodes import configured
 
 
@@ -25,8 +25,6 @@ class Command(BaseCommand):
         switches = {found.name: found for found in configured()}
         if node is not None and node not in switches:
             raise CommandError(f"FREESWITCH_URL does not name “{node}”, only {', '.join(switches)}.")
-        stopping = Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+        stopping = event_of(signal.SIGTERM, signal.SIGINT)
         if not listen([switches[node]] if node else list(switches.values()), stopping):
             raise CommandError("A listener failed; see above.")

@@ -7,7 +7,6 @@ import logging
 import shutil
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from django.db import connections
 from dialer.embedded import EmbeddedError
 from dialer.rehearsal import house, play, report, stage
 from dialer.rehearsal.plan import Cue, Plan, PlanError, kill, load
+from dialer.signals import event_of
 
 FASTEST = 20.0
 """Beyond that the wire itself would take noticeable rule time."""
@@ -114,9 +114,7 @@ class Command(BaseCommand):
         self.say("Until Ctrl-C the database is open to other processes with this environment:")
         for name, value in environ.items():
             self.say(f"  {name}='{value}'")
-        stopped = threading.Event()
-        signal.signal(signal.SIGINT, lambda *_: stopped.set())
-        stopped.wait()
+        event_of(signal.SIGINT).wait()
 
 
 def find_scenario(name: str) -> Path:

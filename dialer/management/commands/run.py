@@ -25,6 +25,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 
 from dialer import embedded, processes
+from dialer.signals import event_of
 from dialer.switch import nodes
 
 ANSWER_SECONDS = 60
@@ -47,9 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="The simulator's dice.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stopped = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: stopped.set())
+        stopped = event_of(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         if not options["verbose"]:
             logging.getLogger().setLevel(logging.WARNING)
         settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
