@@ -14,7 +14,7 @@ import re
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, Generic, TypeVar
 
@@ -130,13 +130,40 @@ def answer(
         raise ValidationError({"zone": error.messages}) from None
     kind = FileFormat(file_format)
     rows = _rows(_Ids(found), load, [_writer(column, zone) for column in columns.values()])
-    parts = _csv(list(columns), rows) if kind == FileFormat.CSV else _xlsx(list(columns), rows, what)
     day = localtime(clock.now(), pytz.timezone(zone)).date()
-    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "_", f"{campaign.name} {what} {day}.{kind}")
+    return _file([Sheet(what, list(columns), rows)], f"{campaign.name} {what} {day}", kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One table of a file: what it is called, its heading, and pages of rows."""
+
+    name: str
+    heading: Sequence[str]
+    pages: Iterable[Sequence[Sequence[str | int | float | bool]]]
+
+
+def tables(found: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Value]]]], *, name: str, file_format: FileFormat,
+           zone: str) -> FileAnswer:  # fmt: skip
+    """Return short tables as a file to download: XLSX, a sheet for each, or CSV of one alone.
+
+    ``found``: heading and rows by the name of the sheet; ``zone`` is that of all instants.
+    """
+    there = pytz.timezone(zone)
+    sheets = [
+        Sheet(title, heading, [[[_in_file(cell, there) for cell in row] for row in rows]])
+        for title, (heading, rows) in found.items()
+    ]
+    return _file(sheets, name, file_format)
+
+
+def _file(sheets: Sequence[Sheet], name: str, kind: FileFormat) -> FileAnswer:
+    parts = _csv(sheets[0].heading, sheets[0].pages) if kind == FileFormat.CSV else _xlsx(sheets)
+    safe_name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "_", f"{name}.{kind}")
     return FileAnswer(
         parts,
         content_type=MEDIA_TYPES[kind],
-        headers={"Content-Disposition": content_disposition_header(True, name)},
+        headers={"Content-Disposition": content_disposition_header(True, safe_name)},
     )
 
 
@@ -173,18 +200,22 @@ def _writer(column: Column[R], zone: str) -> Callable[[R], str | int | float | b
     read, there = column.read, pytz.timezone(zone)
 
     def write(row: R) -> str | int | float | bool:
-        value = read(row)
-        if isinstance(value, str):
-            return safe(value)
-        if value is None:
-            return ""
-        if isinstance(value, int | float):  # a truth is one, too
-            return value
-        if isinstance(value, datetime):
-            return localtime(value, there).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
-        return json.dumps(value, ensure_ascii=False) if value else ""
+        return _in_file(read(row), there)
 
     return write
+
+
+def _in_file(value: Value, there: tzinfo) -> str | int | float | bool:
+    """Return a cell in the form that it has in a file."""
+    if isinstance(value, str):
+        return safe(value)
+    if value is None:
+        return ""
+    if isinstance(value, int | float):  # a truth is one, too
+        return value
+    if isinstance(value, datetime):
+        return localtime(value, there).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    return json.dumps(value, ensure_ascii=False) if value else ""
 
 
 def _csv(heading: Sequence[str], pages: Iterable[Sequence[Sequence[Any]]]) -> Iterator[bytes]:
@@ -210,35 +241,34 @@ def _in_csv(cell: str | int | float | bool) -> str | int | float:
     return ("true" if cell else "false") if isinstance(cell, bool) else cell
 
 
-def _xlsx(heading: Sequence[str], pages: Iterable[Sequence[Sequence[Any]]], name: str) -> Iterator[bytes]:
+def _xlsx(sheets: Iterable[Sheet]) -> Iterator[bytes]:
     """Yield an XLSX workbook, written to disk first.
 
     Nothing is yielded after each page: only there does the web server notice that nobody waits for it any more.
     """
     with TemporaryDirectory() as folder, TemporaryFile() as kept:
         book = xlsxwriter.Workbook(kept, {"constant_memory": True, "tmpdir": folder, "in_memory": False})
-        sheet, line = None, 0
-        for page in pages:
-            for row in page:
-                if sheet is None or line == MOST_ROWS_OF_A_SHEET:
-                    sheet, line = _sheet(book, heading, name), 1
-                for place, cell in enumerate(row):
-                    _write(sheet, line, place, cell)
-                line += 1
-            yield b""
-        if sheet is None:
-            _sheet(book, heading, name)
+        for asked in sheets:
+            sheet, line, part = _sheet(book, asked, 1), 1, 1
+            for page in asked.pages:
+                for row in page:
+                    if line == MOST_ROWS_OF_A_SHEET:
+                        part += 1
+                        sheet, line = _sheet(book, asked, part), 1
+                    for place, cell in enumerate(row):
+                        _write(sheet, line, place, cell)
+                    line += 1
+                yield b""
         book.close()
         kept.seek(0)
-        while part := kept.read(1024 * 1024):
-            yield part
+        while piece := kept.read(1024 * 1024):
+            yield piece
 
 
-def _sheet(book: Any, heading: Sequence[str], name: str) -> Any:
-    several = len(book.worksheets())
-    sheet = book.add_worksheet(f"{name} {several + 1}" if several else name)
+def _sheet(book: Any, asked: Sheet, part: int) -> Any:
+    sheet = book.add_worksheet(asked.name if part == 1 else f"{asked.name} {part}")
     sheet.freeze_panes(1, 0)
-    for place, cell in enumerate(heading):
+    for place, cell in enumerate(asked.heading):
         sheet.write_string(0, place, cell)
     return sheet
 
