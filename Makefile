@@ -86,7 +86,7 @@ bench-uploads: $(READY) ## Check and load a million subscribers, beside raw COPY
 	@$(RUN) manage.py bench_uploads $(ARGS)
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
-	$(RUN) -m pytest -m faults $(ARGS)
+	$(RUN) -m pytest -m faults -n $(JOBS) $(ARGS)
 
 fuzz: $(READY) ## Drive the REST interface by its description, with all that it allows and forbids
 	$(RUN) -m pytest -m fuzz $(ARGS)
