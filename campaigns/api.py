@@ -26,7 +26,7 @@ from campaigns.models import (
     Route,
     Treatment,
 )
-from dialer.api import scope
+from dialer.api import scope, statistics
 from dialer.api.fields import (
     LARGEST_ID,
     Body,
@@ -38,6 +38,7 @@ from dialer.api.fields import (
     TimeOfDay,
     Whole,
 )
+from dialer.api.statistics import ReportView, StatisticsQuery
 from dialer.api.views import Endpoint, one
 from members.models import Member
 
@@ -433,17 +434,23 @@ class StatisticsView(serializers.Serializer):
     end_causes = serializers.DictField(child=serializers.IntegerField(), help_text="Of the ended, by cause.")
     attempts = AttemptsFigures(help_text="dialled: the subscriber's phone was called; connected: the two talked.")
     talk_seconds = serializers.IntegerField(help_text="Of all connected calls together.")
+    report = ReportView(allow_null=True, help_text="Of a while, if one is asked for; all else is since the beginning.")
 
 
 @extend_schema(tags=["campaigns"])
 class Statistics(OfCampaign):
     needs: ClassVar = {"GET": ("campaigns.view_campaign",)}
 
-    @extend_schema(operation_id="get_statistics", responses=StatisticsView, summary="Show the figures of a campaign")
+    @extend_schema(
+        operation_id="get_statistics", parameters=[StatisticsQuery], responses=StatisticsView,
+        summary="Show the figures of a campaign",
+    )  # fmt: skip
     def get(self, request: Any, campaign: str) -> Response:
-        """From the ledger; a few seconds old at most."""
-        found = self.campaign(campaign)
-        return Response(cache.get_or_set(f"statistics:{found.pk}", lambda: _statistics(found), STATISTICS_FOR))
+        """From the ledger; a few seconds old at most. Any parameter asks for the figures of a while, too."""
+        asked = self.ask(StatisticsQuery)
+        found = one(scope.campaigns(request.user).select_related("calendar"), campaign)
+        shown: Any = cache.get_or_set(f"statistics:{found.pk}", lambda: _statistics(found), STATISTICS_FOR)
+        return Response({**shown, "report": statistics.report(request.user, found, asked) if asked else None})
 
 
 def _statistics(campaign: Campaign) -> dict[str, Any]:

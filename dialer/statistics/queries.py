@@ -20,7 +20,7 @@ from dialer.statistics.ranges import Range
 
 COUNTS = ("attempts", "live", "dialled", "answered", "connected", "success", "abandoned", "talk_seconds")
 """What is counted of attempts. Talk is that of calls which are over."""
-PARTS = ("waiting", "placing", "switch", "operator_rings", "subscriber_rings", "connecting")
+PARTS = ("waiting", "sending", "switch", "operator_rings", "subscriber_rings", "connecting")
 """What the time to the next call is made of, in order."""
 DUTY = ("waiting", "ringing", "talking", "wrap_up", "not_ready", "on_break")
 """What an operator's time is made of."""
@@ -150,11 +150,11 @@ WITH a AS MATERIALIZED (
     WHERE {filters}
 ),
 part AS (
-    SELECT waiting, placing, switch, operator_rings, subscriber_rings,
-           total - waiting - placing - switch - operator_rings - subscriber_rings AS connecting, total
+    SELECT waiting, sending, switch, operator_rings, subscriber_rings,
+           total - waiting - sending - switch - operator_rings - subscriber_rings AS connecting, total
     FROM (
         SELECT extract(epoch FROM reserved_at - free)::float8 AS waiting,
-               extract(epoch FROM sent - reserved_at)::float8 AS placing,
+               extract(epoch FROM sent - reserved_at)::float8 AS sending,
                extract(epoch FROM LEAST(operator_ringing_at, subscriber_created_at) - sent)::float8 AS switch,
                extract(epoch FROM operator_answered_at - operator_ringing_at)::float8 AS operator_rings,
                extract(epoch FROM subscriber_answered_at - subscriber_created_at)::float8 AS subscriber_rings,

@@ -80,7 +80,7 @@ _OF_ATTEMPTS = (
 
 PART_TITLES: dict[str, Text] = {
     "waiting": gettext_lazy("Waiting for a subscriber and a line"),
-    "placing": gettext_lazy("Placing the call"),
+    "sending": gettext_lazy("Giving the order to call"),
     "switch": gettext_lazy("Until a phone rings"),
     "operator_rings": gettext_lazy("The operator's phone rings"),
     "subscriber_rings": gettext_lazy("The subscriber is called"),

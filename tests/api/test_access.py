@@ -40,6 +40,7 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-attempts": {"GET": OPERATORS},
     "api-attempt": {"GET": OPERATORS},
     "api-attempt-hangup": {"POST": (A, S, O)},
+    "api-all-statistics": {"GET": STAFF},
     "api-live": {"GET": STAFF},
     "api-events": {"GET": INTEGRATORS},
     "api-webhooks": {"GET": INTEGRATORS, "POST": INTEGRATORS},
