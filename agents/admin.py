@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agents import actions, directory
+from agents import actions
 from agents.forms import OperatorForm, TierOfOperatorForm
 from agents.models import BUSY_STATES, Operator, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
@@ -119,19 +119,13 @@ class OperatorAdmin(KeptWhileUsed):
     # Saving goes through the actions, so that an edit has its effects.
 
     def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
-        values = dict(form.cleaned_data)
-        password, make = values.pop("phone_password"), values.pop("make_phone_password")
-        if change:
-            actions.update_operator(obj.pk, **{name: values[name] for name in form.changed_data if name in values})
-        else:
-            obj.pk = actions.create_operator(**values).pk
+        kept, password = form.keep()
+        if not change:
+            obj.pk = kept.pk
             obj.refresh_from_db()
-        if make:
-            password = directory.new_password()
+        if password:
             told = gettext("The phone of %(operator)s logs in with the password %(password)s. It is shown this once.")
             self.message_user(request, told % {"operator": obj, "password": password}, messages.WARNING)
-        if password:
-            actions.set_sip_password(obj.pk, settings.SIP_DOMAIN, password)
 
     @staticmethod
     def how_to_log_in(operator: Operator | None) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.db import transaction
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from agents import actions, directory
 from agents.actions import SHORTEST_PASSWORD
 from agents.models import Operator, Tier
 
@@ -46,6 +49,24 @@ class OperatorForm(forms.ModelForm):
         if not password.isprintable():
             raise forms.ValidationError(_("No control characters."))
         return password
+
+    def keep(self) -> tuple[Operator, str]:
+        """Add or change the operator by the actions; return him, and the phone password if one was made.
+
+        One that was typed is taken as it is, and none is made. Raises ``ValidationError`` by field.
+        """
+        values = dict(self.cleaned_data)
+        password, make = values.pop("phone_password"), values.pop("make_phone_password")
+        made = directory.new_password() if make and not password else ""
+        with transaction.atomic():
+            if self.instance.pk:
+                changed = {name: values[name] for name in self.changed_data if name in values}
+                operator = actions.update_operator(self.instance.pk, **changed)
+            else:
+                operator = actions.create_operator(**values)
+            if made or password:
+                operator = actions.set_sip_password(operator.pk, settings.SIP_DOMAIN, made or password)
+        return operator, made
 
 
 class Shown(forms.Widget):
