@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from django.db import connection, transaction
@@ -119,7 +119,7 @@ def mind_states(now: datetime) -> None:
     if not watched:
         return
     ids = [campaign.pk for campaign in watched]
-    calendars = _calendars(ids)
+    calendars = calendars_of(ids)
     with_live = set(Attempt.objects.live().filter(campaign__in=ids).values_list("campaign_id", flat=True).distinct())
     busy = with_live | set(
         Campaign.objects.filter(pk__in=ids, members__state__in=HELD_STATES).values_list("pk", flat=True).distinct()
@@ -134,28 +134,51 @@ def mind_states(now: datetime) -> None:
         _mind_state(campaign, calendar, zones[campaign.pk], busy=campaign.pk in busy, now=now)
 
 
-def _calendars(campaign_ids: list[int]) -> dict[int, hours.Hours]:
+def calendars_of(campaign_ids: list[int]) -> dict[int, hours.Hours]:
     """Read the calendars of campaigns. Three statements."""
     found = Calendar.objects.filter(campaigns__in=campaign_ids).distinct().prefetch_related("ranges", "holidays")
     return {calendar.pk: calendar.as_hours() for calendar in found}
 
 
-def _mind_state(campaign: Campaign, calendar: hours.Hours, zones: list[str], *, busy: bool, now: datetime) -> None:
+class NextState(NamedTuple):
+    """What a running or sleeping campaign goes over to."""
+
+    state: CampaignState
+    until: datetime | None = None
+    """When the first of its zones opens, if it sleeps."""
+    expired: bool = False
+    """It completes because its calendar has ended, whoever is left."""
+
+
+def next_state(calendar: hours.Hours, zones: list[str], now: datetime) -> NextState:
+    """Tell what the calendar makes of an active campaign, whose callable subscribers are in ``zones``."""
     openings = [hours.next_opening(calendar, zone, now) for zone in zones]
     possible = [opening for opening in openings if opening is not None]
     never = bool(zones) and not possible
     if hours.has_expired(calendar, now) or (never and hours.next_opening(calendar, "", now) is None):
-        if not busy:
-            campaigns_actions.complete(campaign.pk, Completion.CALENDAR_EXPIRED)
-    elif not possible:
+        return NextState(CampaignState.COMPLETED, expired=True)
+    if not possible:
         # Nobody is left, or only those whose zones are never open all at once.
-        if not busy:
-            left = campaign.members.filter(state__in=[MemberState.WAITING, MemberState.READY]).count()
-            reason = Completion.NOTHING_TO_DIAL if left else Completion.LIST_COMPLETE
-            campaigns_actions.complete(campaign.pk, reason, left, never_open=zones)
-    elif min(possible) > now:
-        if campaign.state == CampaignState.RUNNING or campaign.sleeping_until != min(possible):
-            campaigns_actions.fall_asleep(campaign.pk, min(possible))
+        return NextState(CampaignState.COMPLETED)
+    if min(possible) > now:
+        return NextState(CampaignState.SLEEPING, until=min(possible))
+    return NextState(CampaignState.RUNNING)
+
+
+def _mind_state(campaign: Campaign, calendar: hours.Hours, zones: list[str], *, busy: bool, now: datetime) -> None:
+    state, until, expired = next_state(calendar, zones, now)
+    if state == CampaignState.COMPLETED:
+        if busy:
+            return
+        if expired:
+            campaigns_actions.complete(campaign.pk, Completion.CALENDAR_EXPIRED)
+            return
+        left = campaign.members.filter(state__in=[MemberState.WAITING, MemberState.READY]).count()
+        reason = Completion.NOTHING_TO_DIAL if left else Completion.LIST_COMPLETE
+        campaigns_actions.complete(campaign.pk, reason, left, never_open=zones)
+    elif until is not None:
+        if campaign.state == CampaignState.RUNNING or campaign.sleeping_until != until:
+            campaigns_actions.fall_asleep(campaign.pk, until)
     elif campaign.state == CampaignState.SLEEPING:
         campaigns_actions.wake_up(campaign.pk)
 
@@ -174,51 +197,56 @@ def _claim(now: datetime) -> PassReport:
         # which may take long, is passed over: no other must wait for it.
         cursor.execute("SELECT id FROM campaigns_campaign WHERE state = 'running' ORDER BY id FOR SHARE SKIP LOCKED")
         ids = [row[0] for row in cursor.fetchall()]
-    waiting = list(
-        Attempt.objects.live()
-        .filter(seeking_since__isnull=False, subscriber_ended_at__isnull=True, kill_reason="")
-        .prefetch_related("tries")
-    )
+    waiting = seeking()
     served = {*ids, *(attempt.campaign_id for attempt in waiting)}
     if not served:
         return PassReport()
     operators = {o.pk: o for o in Operator.objects.free(now).filter(tiers__campaign__in=served).distinct()}
     if not operators:
         return PassReport()
-    room = _Room.read(sorted(served), operators)
+    room = Room.read(sorted(served), operators)
     # Who has answered and waits comes before all who have not been called yet, in whatever state his campaign is.
     brought = _bring_operators(room, waiting, now) if waiting else []
     for campaign in served.difference(ids):
         del room.campaigns[campaign]
-    reachable = {pk: operator for pk, operator in room.operators.items() if room.share.has_room(operator)}
-    slow = room.share.slow and len(reachable) < len(room.operators)
-    room.operators = reachable
+    slow = room.keep_reachable()
     if not room.lines or not room.operators:
         return PassReport(brought=brought, slow=slow)
     most = int(min(BATCH, room.share.left))
-    candidates = _candidates(room, now)
-    matches, cut = policy.allot(
-        campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
-        operators=[_free_operator(operator) for operator in room.operators.values()],
-        tiers=room.tiers,
-        lines=room.lines,
-        candidates={campaign: [_candidate(room, *one, now) for one in found] for campaign, found in candidates.items()},
-        most=most,
-    )
-    report = _reserve(room, matches, {r.member: r for found in candidates.values() for r, _ in found}, now)
+    (matches, cut), ready_of = choose(room, most, now)
+    report = _reserve(room, matches, ready_of, now)
     report.brought = brought
     report.full |= bool(report.claimed) and (cut or len(matches) >= BATCH)
     report.slow = slow or (room.share.slow and len(matches) >= most)
     return report
 
 
-def _bring_operators(room: _Room, waiting: list[Attempt], now: datetime) -> list[int]:
-    """Reserve free operators for answered subscribers whose own failed; return the attempts. Four statements.
+def seeking() -> list[Attempt]:
+    """Return the attempts whose answered subscriber waits for another operator. Two statements."""
+    return list(
+        Attempt.objects.live()
+        .filter(seeking_since__isnull=False, subscriber_ended_at__isnull=True, kill_reason="")
+        .prefetch_related("tries")
+    )
 
-    What they take is taken out of the room.
-    """
-    by_id = {attempt.pk: attempt for attempt in waiting}
-    pairs = policy.bring(
+
+def choose(room: Room, most: int, now: datetime) -> tuple[policy.Allotment, dict[int, Ready]]:
+    """Decide who is called by whom, and return what was read of each subscriber too. Writes nothing. Two statements."""
+    candidates = _candidates(room, now)
+    allotment = policy.allot(
+        campaigns=[room.campaign_lines(campaign) for campaign in room.campaigns.values()],
+        operators=[free_operator(operator) for operator in room.operators.values()],
+        tiers=room.tiers,
+        lines=room.lines,
+        candidates={campaign: [candidate(room, *one, now) for one in found] for campaign, found in candidates.items()},
+        most=most,
+    )
+    return allotment, {ready.member: ready for found in candidates.values() for ready, _ in found}
+
+
+def whom_to_bring(room: Room, waiting: list[Attempt], now: datetime) -> list[tuple[int, int]]:
+    """Decide which operator each answered subscriber gets whose own failed: (attempt, operator). Writes nothing."""
+    return policy.bring(
         [
             policy.Waiting(
                 attempt=attempt.pk,
@@ -231,12 +259,21 @@ def _bring_operators(room: _Room, waiting: list[Attempt], now: datetime) -> list
             )
             for attempt in waiting
         ],
-        operators=[_free_operator(operator) for operator in room.operators.values()],
+        operators=[free_operator(operator) for operator in room.operators.values()],
         tiers=room.tiers,
         strategies={campaign.pk: campaign.strategy for campaign in room.campaigns.values()},
         lines=room.lines,
         now=now,
     )
+
+
+def _bring_operators(room: Room, waiting: list[Attempt], now: datetime) -> list[int]:
+    """Reserve free operators for answered subscribers whose own failed; return the attempts. Four statements.
+
+    What they take is taken out of the room.
+    """
+    by_id = {attempt.pk: attempt for attempt in waiting}
+    pairs = whom_to_bring(room, waiting, now)
     if not pairs:
         return []
     sure_operators = _lock_operators(operator for _, operator in pairs)
@@ -251,13 +288,12 @@ def _bring_operators(room: _Room, waiting: list[Attempt], now: datetime) -> list
     for pk, operator_id in pairs:
         if operator_id not in sure_operators or pk not in still_waiting:
             continue
-        attempt, operator = by_id[pk], room.operators.pop(operator_id)
+        attempt, operator = by_id[pk], room.give_up(operator_id)
         attempt.operator, attempt.operator_timeout = operator, operator.call_timeout
         attempt.operator_reserved_at, attempt.seeking_since = now, None
         if operator.contact and operator.gateway_id:
             attempt.operator_gateway_id = operator.gateway_id
             attempt.operator_capacity_then = room.capacities[operator.gateway_id]
-            room.take_line(operator.gateway_id)
         brought.append(attempt)
     Attempt.objects.bulk_update(
         brought,
@@ -280,7 +316,7 @@ def _lock_operators(ids: Iterable[int]) -> set[int]:
 
 
 @dataclass(slots=True)
-class _Room:
+class Room:
     """What a pass may fill: campaigns under their limit, free operators, free lines, switches."""
 
     campaigns: dict[int, Campaign]
@@ -298,7 +334,7 @@ class _Room:
     _open: dict[tuple[int, str, int], bool] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, ids: list[int], operators: dict[int, Operator]) -> _Room:
+    def read(cls, ids: list[int], operators: dict[int, Operator]) -> Room:
         """Read what there is. Eleven statements."""
         now = clock.now()
         last = Subquery(Attempt.objects.filter(campaign=OuterRef("pk")).order_by("-id").values("id")[:1])
@@ -326,12 +362,25 @@ class _Room:
                 used[operator_gateway] += count
         lines = {pk: capacity - used[pk] for pk, capacity in capacities.items() if capacity > used[pk]}
         share = nodes.Share.read(operators.values(), now)
-        return cls(campaigns, served, _calendars(ids), operators, tiers, lines, capacities, live_of, share)
+        return cls(campaigns, served, calendars_of(ids), operators, tiers, lines, capacities, live_of, share)
 
-    def take_line(self, gateway: int) -> None:
-        self.lines[gateway] -= 1
-        if not self.lines[gateway]:
-            del self.lines[gateway]
+    def give_up(self, operator_id: int) -> Operator:
+        """Take out an operator, and the line of his leg."""
+        operator = self.operators.pop(operator_id)
+        gateway = operator.gateway_id if operator.contact else None
+        if gateway:
+            self.lines[gateway] -= 1
+            if not self.lines[gateway]:
+                del self.lines[gateway]
+        return operator
+
+    def keep_reachable(self) -> bool:
+        """Take out the operators whom no switch with room can ring; tell whether only the pace of one holds calls
+        back."""
+        reachable = {pk: operator for pk, operator in self.operators.items() if self.share.has_room(operator)}
+        slow = self.share.slow and len(reachable) < len(self.operators)
+        self.operators = reachable
+        return slow
 
     def connect_order(self, campaign_id: int, now: datetime) -> str:
         """Return whose phone rings first. Where too many were abandoned it is the operator's, whatever was chosen."""
@@ -346,6 +395,13 @@ class _Room:
 
     def lines_left(self, campaign: Campaign) -> int:
         return max(0, campaign.limit - self.live_of[campaign.pk])
+
+    def shortest_ring(self, campaign_id: int, now: datetime) -> int | None:
+        """Return the seconds before the subscriber is dialled with the free operator whose phone rings shortest;
+        ``None``: there is none."""
+        free = (self.operators.get(place.operator) for place in self.tiers[campaign_id])
+        shortest = min((operator.call_timeout for operator in free if operator), default=None)
+        return None if shortest is None else self.rings_before(campaign_id, shortest, now)
 
     def need(self, campaign_id: int) -> int:
         """Return how many calls the campaign could use at most in one pass."""
@@ -378,15 +434,22 @@ class _Room:
         return self._open[key]
 
 
-def _candidates(room: _Room, now: datetime) -> dict[int, list[tuple[Ready, bool]]]:
+LANE_CONDITIONS: dict[str, Callable[[Room, Lane, int, datetime], bool]] = {
+    "line": lambda room, lane, seconds, now: lane.gateway in room.lines,
+    "sticky": lambda room, lane, seconds, now: not lane.sticky or lane.sticky in room.operators,
+    "open": lambda room, lane, seconds, now: room.is_open(lane.campaign, lane.zones, seconds, now),
+}
+"""What must hold of a lane whose subscribers are dialled so many seconds later. The claim asks for all of it, ``why``
+for each."""
+
+
+def _candidates(room: Room, now: datetime) -> dict[int, list[tuple[Ready, bool]]]:
     """Return for each campaign the subscribers to choose from, the best first; with each whether his lane has more.
 
     A lane is read only as deep as its share of ``ROWS``: the last one read of it stands for those behind him.
     """
     shortest = {
-        campaign: room.rings_before(campaign, min(timeouts), now)
-        for campaign in room.campaigns
-        if (timeouts := [o.call_timeout for p in room.tiers[campaign] if (o := room.operators.get(p.operator))])
+        campaign: seconds for campaign in room.campaigns if (seconds := room.shortest_ring(campaign, now)) is not None
     }
     depths = _depths(
         room,
@@ -394,9 +457,7 @@ def _candidates(room: _Room, now: datetime) -> dict[int, list[tuple[Ready, bool]
             lane
             for lane in lanes.ready_lanes(shortest)
             if room.need(lane.campaign)
-            and lane.gateway in room.lines
-            and (not lane.sticky or lane.sticky in room.operators)
-            and room.is_open(lane.campaign, lane.zones, shortest[lane.campaign], now)
+            and all(holds(room, lane, shortest[lane.campaign], now) for holds in LANE_CONDITIONS.values())
         ],
     )
     if not depths:
@@ -416,7 +477,7 @@ def _candidates(room: _Room, now: datetime) -> dict[int, list[tuple[Ready, bool]
     return found
 
 
-def _depths(room: _Room, chosen: list[Lane]) -> dict[Lane, int]:
+def _depths(room: Room, chosen: list[Lane]) -> dict[Lane, int]:
     """Share ``ROWS`` out among the lanes, in the order in which their campaigns are served.
 
     A campaign can use no more of a lane than it has operators and lines.
@@ -435,7 +496,7 @@ def _depths(room: _Room, chosen: list[Lane]) -> dict[Lane, int]:
     return depths
 
 
-def _free_operator(operator: Operator) -> policy.FreeOperator:
+def free_operator(operator: Operator) -> policy.FreeOperator:
     return policy.FreeOperator(
         id=operator.pk,
         call_timeout=operator.call_timeout,
@@ -447,7 +508,7 @@ def _free_operator(operator: Operator) -> policy.FreeOperator:
     )
 
 
-def _candidate(room: _Room, ready: Ready, last_read: bool, now: datetime) -> policy.Candidate:
+def candidate(room: Room, ready: Ready, last_read: bool, now: datetime) -> policy.Candidate:
     expires_soon = ready.expire_at is not None and ready.expire_at <= now + EXPIRES_SOON
 
     def suits(call_timeout: int) -> bool:
@@ -468,7 +529,7 @@ def _candidate(room: _Room, ready: Ready, last_read: bool, now: datetime) -> pol
     )
 
 
-def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime) -> PassReport:
+def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready], now: datetime) -> PassReport:
     """Write what was decided: lock, insert, hold. Nine statements."""
     if not matches:
         return PassReport()
@@ -502,7 +563,7 @@ def _reserve(room: _Room, matches: list[policy.Match], ready_of: dict[int, Ready
 
 
 def _attempt(
-    room: _Room, match: policy.Match, node: int, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
+    room: Room, match: policy.Match, node: int, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
 ) -> Attempt:
     campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
     connect_order = room.connect_order(campaign.pk, now)

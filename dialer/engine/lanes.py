@@ -109,7 +109,23 @@ def callable_zones(campaigns: Iterable[int]) -> dict[int, list[str]]:
     return found
 
 
-_BEST = """
+CONDITIONS: dict[str, str] = {
+    "unexpired": "(m.expire_at IS NULL OR m.expire_at > lane.unexpired)",
+    "under_maximum": "m.counted < lane.maximum + m.extra_attempts",
+    "active": "c.stopped = ''",
+    "routed": "c.route_id IS NOT NULL",
+    "number_free": "NOT EXISTS (SELECT FROM dialer_attempt AS a WHERE a.digits = c.digits AND a.ended_at IS NULL)",
+    "unlisted": """NOT EXISTS (
+          SELECT FROM members_donotcall AS d
+          WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = m.campaign_id)
+            AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
+      )""",
+}
+"""SQL: what must hold of a ready subscriber ``m`` and his next number ``c`` at ``now``, in a ``lane`` with the
+``maximum`` of his campaign and the instant at which he must be ``unexpired``. The claim asks for all of it, ``why``
+for each."""
+
+_BEST = f"""
 SELECT best.*
 FROM unnest(%(campaigns)s::bigint[], %(zones)s::text[], %(gateways)s::bigint[], %(stickies)s::bigint[],
             %(maximums)s::int[], %(unexpired)s::timestamptz[], %(depths)s::int[])
@@ -121,20 +137,12 @@ CROSS JOIN LATERAL (
     JOIN members_communication AS c ON c.id = m.next_communication_id
     WHERE m.state = 'ready' AND m.campaign_id = lane.campaign AND m.zones = lane.zones
       AND m.next_gateway_id = lane.gateway AND COALESCE(m.sticky_operator_id, 0) = lane.sticky
-      AND (m.expire_at IS NULL OR m.expire_at > lane.unexpired)
-      AND m.counted < lane.maximum + m.extra_attempts
-      AND c.stopped = '' AND c.route_id IS NOT NULL
-      AND NOT EXISTS (SELECT FROM dialer_attempt AS a WHERE a.digits = c.digits AND a.ended_at IS NULL)
-      AND NOT EXISTS (
-          SELECT FROM members_donotcall AS d
-          WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = m.campaign_id)
-            AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
-      )
+      AND {" AND ".join(CONDITIONS.values())}
     ORDER BY m.campaign_id, m.zones, m.next_gateway_id, COALESCE(m.sticky_operator_id, 0),
              m.callback DESC, m.priority DESC, m.tried DESC, m.due_at, m.id
     LIMIT lane.depth
 ) AS best
-"""
+"""  # noqa: S608
 
 
 def best_of(

@@ -856,7 +856,7 @@ def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypat
         campaign = running(priority=priority)
         make_operator(campaign), make_member(campaign)
     has_read, other_done = threading.Event(), threading.Event()
-    read = dispatch._Room.read
+    read = dispatch.Room.read
 
     def read_and_wait(*args: Any) -> Any:
         room = read(*args)
@@ -870,7 +870,7 @@ def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypat
         dispatch.run_pass()
         other_done.set()
 
-    monkeypatch.setattr(dispatch._Room, "read", read_and_wait)
+    monkeypatch.setattr(dispatch.Room, "read", read_and_wait)
     if not locked:
         monkeypatch.setattr(dispatch, "lock_pass", lambda: None)
     in_threads(dispatch.run_pass, other)
