@@ -6,6 +6,7 @@ from django.urls import include, path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
+from dialer.web import operators, statistics
 from members import views as lists
 
 urlpatterns = [
@@ -15,9 +16,21 @@ urlpatterns = [
     path("switches.json", views.switches_json, name="switches-json"),
     path("switches/<int:node_id>/drain", views.drain, name="switch-drain"),
     path("switches/<int:node_id>/resume", views.resume, name="switch-resume"),
+    path("operators/", operators.operators, name="operators"),
+    path("operators.json", operators.operators_json, name="operators-json"),
+    path("operators/new/", operators.add, name="operator-add"),
+    path("operators/<int:operator_id>/", operators.operator, name="operator"),
+    path("operators/<int:operator_id>/now", operators.operator_now, name="operator-now"),
+    path("operators/<int:operator_id>/edit/", operators.edit, name="operator-edit"),
+    path("operators/<int:operator_id>/status", operators.change_status, name="operator-status"),
+    path("operators/<int:operator_id>/ready", operators.ready, name="operator-ready"),
+    path("operators/<int:operator_id>/end-break", operators.end_break, name="operator-end-break"),
+    path("operators/calls/<int:attempt_id>/hang-up", operators.hang_up, name="operator-hang-up"),
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
+    path("campaigns/<int:campaign_id>/statistics/", statistics.of_campaign, name="statistics"),
+    path("statistics/", statistics.everything, name="all-statistics"),
     path("", include("members.uploads.urls")),
     path("do-not-call/", lists.do_not_call, name="do-not-call"),
     path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),

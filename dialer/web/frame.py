@@ -14,6 +14,7 @@ from dialer import live
 from dialer.api import scope
 
 TABS: Final = (
+    ("statistics", gettext_lazy("Statistics"), "campaigns.view_campaign"),
     ("uploads", gettext_lazy("Uploads"), "members.view_member"),
     ("export", gettext_lazy("Export"), "members.view_member"),
 )

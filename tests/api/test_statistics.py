@@ -106,6 +106,7 @@ def test_who_is_limited_is_told_of_his_campaigns_alone(
     a_call(campaign, operator, NOW - timedelta(hours=1), talk=10)
     a_call(theirs, stranger, NOW - timedelta(hours=1), talk=99)
     assert supervisor.get("statistics").json()["total"]["attempts"] == 2
+    assert supervisor.user is not None
     CampaignAccess.objects.create(user=supervisor.user, campaign=campaign)
     shown = supervisor.get("statistics").json()
     assert (shown["total"]["attempts"], shown["total"]["talk_seconds"]) == (1, 10.0)
