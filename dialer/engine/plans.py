@@ -68,5 +68,12 @@ def _through(gateway: Gateway, number: str) -> str:
 
 
 def _routed(number: str, route: Route | None) -> str:
-    """Strip and prepend, as the route says; a leading "+" is one of the characters stripped."""
-    return route.prepend + number[route.strip :] if route else number
+    """Strip and prepend, as the route says.
+
+    A leading "+" is one of the characters stripped; what is left of it goes when something is set before it, for a "+"
+    within a number cannot be dialled.
+    """
+    if route is None:
+        return number
+    rest = number[route.strip :]
+    return route.prepend + rest.removeprefix("+") if route.prepend else rest
