@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 from django.contrib import messages
@@ -109,6 +110,8 @@ def operator(request: HttpRequest, operator_id: int) -> HttpResponse:
     shown = {
         "him": him,
         "now": _now(request, him),
+        "clock_now": live_page.ms(clock.now()),
+        "clock_factor": f"{clock.FACTOR:g}",
         "tiers": tiers,
         "today": today.range,
         "duty": today.duties.get(him.pk),
@@ -209,7 +212,7 @@ def _last_changes(him: Operator) -> list[OperatorPeriod]:
     periods = list(him.periods.select_related("by").order_by("-since", "-pk")[:LOOKED_INTO])
     begun = [
         period
-        for period, before in zip(periods, periods[1:], strict=False)
+        for period, before in pairwise(periods)
         if (period.status, period.forced_break) != (before.status, before.forced_break)
     ]
     if len(periods) < LOOKED_INTO and periods:
