@@ -7,14 +7,12 @@ factor of the clock. Words come from here, places and running times from the pag
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import pytz
 from django.core.cache import cache
@@ -32,9 +30,8 @@ from dialer import clock, verbs
 from dialer.api.scope import Scope
 from dialer.engine import nodes
 from dialer.models import Attempt, Node, Outcome
+from dialer.readings import COUNTS_TIMES, shared
 from members.models import OPEN_STATES, Member, MemberState
-
-T = TypeVar("T")
 
 CAMPAIGNS = 50
 """Campaigns that the page shows: those that run first, then the others by their last change."""
@@ -44,12 +41,6 @@ RECENT = 500
 """Last attempts of a campaign that its connect rate and the causes are taken from."""
 LATE = 5.0
 """Real seconds without a pass of the dial loop, which runs each second, after which the page says so."""
-
-READ_EVERY = 1.0
-"""Seconds (real) that a reading is kept."""
-COUNTS_TIMES = 10
-COUNTS_LONGEST = 60.0
-"""Counts of whole lists are kept so many times as long as they took, at most so many seconds: 10 % of the time."""
 
 AT_WORK = (*ACTIVE_STATES, CampaignState.STOPPING)
 """States of campaigns that come first, with all their figures."""
@@ -77,7 +68,6 @@ CAMPAIGN_TONES = {
 }
 
 _key = "live:snapshot"
-_lock = threading.RLock()
 
 
 def snapshot_json(only: Scope = None) -> str:
@@ -99,20 +89,6 @@ def _of(only: Scope) -> str:
 def forget(key: str = _key, only: Scope = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
     cache.delete_many([key, key + _of(only)])
-
-
-def shared(key: str, read: Callable[[], T], *, times: float = 0) -> T:
-    """Return a reading that this process keeps for a second, or ``times`` as long as it took if that is longer."""
-    found: T | None = cache.get(key)
-    if found is None:
-        with _lock:
-            found = cache.get(key)
-            if found is None:
-                since = time.monotonic()
-                found = read()
-                took = time.monotonic() - since
-                cache.set(key, found, max(READ_EVERY, min(took * times, COUNTS_LONGEST)))
-    return found
 
 
 def read(only: Scope = None) -> dict[str, Any]:

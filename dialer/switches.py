@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from agents.models import Registration
-from dialer import clock, live
+from dialer import clock, live, readings
 from dialer.engine import lease, nodes
 from dialer.engine.lease import Listeners
 from dialer.engine.policy import pace
@@ -37,7 +37,7 @@ _KEY = "switches:snapshot"
 
 def snapshot_json() -> str:
     """Return what the page shows now, as JSON. However many viewers ask, the database is read once a second."""
-    body = live.shared(_KEY, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
+    body = readings.shared(_KEY, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
     return f'{{"now":{live.ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 

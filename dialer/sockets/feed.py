@@ -8,7 +8,7 @@ import logging
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from dialer import live
+from dialer import live, readings
 from dialer.api.scope import Scope
 from dialer.sockets import database, sign_in
 from dialer.sockets.hub import RENEW_EVERY
@@ -17,7 +17,7 @@ from dialer.sockets.views import Message
 
 log = logging.getLogger(__name__)
 
-READ_EVERY = live.READ_EVERY
+READ_EVERY = readings.READ_EVERY
 """Seconds (real); a reading is kept for as long."""
 BY_ROW = ("switches", "campaigns", "gateways", "operators", "attempts")
 """Lists whose rows have an id: of these only the rows that changed are sent."""

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
 from campaigns.models import Campaign
-from dialer import clock, live
+from dialer import clock, live, readings
 from dialer.api.scope import Scope
 from dialer.models import Outcome
 from dialer.statistics.queries import Asked, Duty
@@ -34,7 +34,7 @@ def snapshot_json(only: Scope = None) -> str:
 
     However many viewers of the same campaigns ask, the database is read once a second.
     """
-    body = live.shared(
+    body = readings.shared(
         _key("board", only), lambda: json.dumps(read(only), separators=(",", ":"), ensure_ascii=False)
     )  # fmt: skip
     return f'{{"now":{live.ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
@@ -55,7 +55,7 @@ def _key(name: str, only: Scope = None) -> str:
 def read(only: Scope = None) -> dict[str, Any]:
     """Read what the board shows. Seven statements at most."""
     today = shared_today(only)
-    tiers = live.shared(_key("tiers", only), lambda: _campaigns_of_operators(only), times=live.COUNTS_TIMES)
+    tiers = readings.shared(_key("tiers", only), lambda: _campaigns_of_operators(only), times=readings.COUNTS_TIMES)
     return {
         "since": live.ms(today.range.start),
         "zone": today.range.zone,
@@ -77,7 +77,7 @@ class Today:
 
 def shared_today(only: Scope) -> Today:
     """Return what the ledger says of today, read again after ten times as long as it took."""
-    return live.shared(_key("today", only), lambda: _read_today(only), times=live.COUNTS_TIMES)
+    return readings.shared(_key("today", only), lambda: _read_today(only), times=readings.COUNTS_TIMES)
 
 
 def _read_today(only: Scope) -> Today:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, CampaignState, Completion
-from dialer import clock, live, verbs
+from dialer import clock, live, readings, verbs
 from dialer.models import Attempt, Outcome
 from members.models import MemberState
 from tests import factories
@@ -359,10 +359,10 @@ class TestCost:
         kept: dict[str, float] = {}
         monkeypatch.setattr(cache, "set", lambda key, value, timeout: kept.__setitem__(key, timeout))
         with time_machine.travel(0, tick=False):
-            monkeypatch.setattr(live.time, "monotonic", iter((10.0, 10.5)).__next__)
-            live.shared("slow", lambda: 1, times=live.COUNTS_TIMES)
-            monkeypatch.setattr(live.time, "monotonic", iter((20.0, 20.001)).__next__)
-            live.shared("fast", lambda: 1, times=live.COUNTS_TIMES)
+            monkeypatch.setattr(readings.time, "monotonic", iter((10.0, 10.5)).__next__)
+            readings.shared("slow", lambda: 1, times=readings.COUNTS_TIMES)
+            monkeypatch.setattr(readings.time, "monotonic", iter((20.0, 20.001)).__next__)
+            readings.shared("fast", lambda: 1, times=readings.COUNTS_TIMES)
         assert kept == {"slow": 5.0, "fast": 1.0}
 
     @pytest.mark.django_db(transaction=True)
