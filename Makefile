@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads faults fuzz browser clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-statistics faults fuzz browser clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -84,6 +84,9 @@ bench: $(READY) ## Measure the dial loop at ten thousand and a million subscribe
 
 bench-uploads: $(READY) ## Check and load a million subscribers, beside raw COPY of the same rows
 	@$(RUN) manage.py bench_uploads $(ARGS)
+
+bench-statistics: $(READY) ## Ask for the statistics of a while in ledgers of a hundred thousand and a million attempts
+	@$(RUN) manage.py bench_statistics $(ARGS)
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults -n $(JOBS) $(ARGS)

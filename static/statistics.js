@@ -17,95 +17,117 @@
     return found;
   }
 
-  const faint = (found) => found.replace(/^rgb\(([^)]+)\)$/, (_, parts) => `rgb(${parts.replaceAll(",", "")} / 30%)`);
+  const veil = (found, share) => found.replace(/^rgb\(([^)]+)\)$/, (_, parts) => `rgb(${parts.replaceAll(",", "")} / ${share}%)`);
 
-  /** Read a table: the first column, then those that are named; what has no value is a gap. */
+  /** Return where a row stands: an instant in seconds, or an hour of the day. */
+  const first = (row) => Number.parseInt(row.cells[0].dataset.value, 10);
+
+  /** Read a table, the earliest row first: the first column, then those that are named; what has no value is a gap. */
   function read(table, names) {
     const heads = [...table.tHead.rows[0].cells];
     const places = names.map((name) => heads.findIndex((head) => head.dataset.name === name));
-    const rows = [...table.tBodies[0].rows];
+    const rows = [...table.tBodies[0].rows].sort((one, other) => first(one) - first(other));
     const value = (cell) => (cell.dataset.value === undefined ? null : Number(cell.dataset.value));
     return {
       titles: places.map((place) => heads[place].textContent.trim()),
-      first: rows.map((row) => row.cells[0].dataset.value),
+      first: rows.map(first),
       data: places.map((place) => rows.map((row) => value(row.cells[place]))),
     };
   }
 
-  function options(node, titles, names, ticks) {
-    const { zone, chart } = node.dataset;
-    const ink = colour("--quiet");
+  function options(node, { titles, first, data }, names) {
+    const { zone } = node.dataset;
+    const isTime = node.dataset.chart === "time";
+    const step = stepOf(node, first);
     const grid = { stroke: colour("--tblr-border-color"), width: 1 };
-    const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    const axis = { stroke: ink, font, grid, ticks: { ...grid, size: 4 } };
+    const axis = { stroke: colour("--quiet"), font: `12px ${getComputedStyle(document.body).fontFamily}`, grid, ticks: { ...grid, size: 4 } };
     const day = { month: "short", day: "numeric", timeZone: zone };
     const hour = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone };
     const dayOf = new Intl.DateTimeFormat(undefined, day);
     const hourOf = new Intl.DateTimeFormat(undefined, hour);
-    const whole = new Intl.DateTimeFormat(undefined, { ...day, ...hour });
+    const whole = new Intl.DateTimeFormat(undefined, step < 80000 ? { weekday: "short", ...day, ...hour } : { weekday: "short", ...day });
     const instant = (seconds) => new Date(seconds * 1000);
-    const isTime = chart === "time";
-    const labels = (_, splits, __, ___, step) =>
-      splits.map((split) => {
-        if (!isTime) return ticks[split]?.slice(0, 5) ?? "";
-        const told = hourOf.format(instant(split));
-        return step >= 86400 || told === "00:00" ? dayOf.format(instant(split)) : told;
-      });
+    const ofDay = (found) => (Number.isInteger(found) ? `${String(found).padStart(2, "0")}:00` : "");
+    const label = (found) => {
+      if (!isTime) return ofDay(found);
+      const told = hourOf.format(instant(found));
+      return told === "00:00" || step > 80000 ? dayOf.format(instant(found)) : told;
+    };
     const counts = new Intl.NumberFormat();
-    const series = names.map((name, place) => {
-      const tone = colour("--mark", TONES[name] ?? RATE);
-      if (!(name in TONES)) {
-        return {
-          label: titles[place], scale: "%", stroke: tone, width: 2, points: { size: 5 }, spanGaps: true,
-          value: (_, found) => (found === null ? "–" : `${found.toFixed(1)} %`),
-        };
-      }
-      return {
-        label: titles[place], stroke: tone, fill: faint(tone), width: 1, points: { show: false },
-        paths: uPlot.paths.bars({ size: [0.8, 60], align: isTime ? 1 : 0 }),
-        value: (_, found) => (found === null ? "–" : counts.format(found)),
-      };
-    });
+    const legend = told(node, titles, names);
     return {
-      width: node.clientWidth - 16,
-      height: node.clientHeight - 34,
+      ...size(node),
       tzDate: (seconds) => uPlot.tzDate(instant(seconds), zone),
-      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      legend: { live: true },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+      legend: { show: false },
       scales: {
-        x: { time: isTime, range: (_, low, high) => (isTime ? [low, high + step(node)] : [low - 0.6, high + 0.6]) },
+        x: { time: isTime, range: (_, low, high) => [low - step / 2, high + step / 2] },
         y: { range: (_, __, high) => [0, Math.max(4, high * 1.08)] },
         "%": { range: [0, 100] },
       },
       axes: [
-        { ...axis, values: labels, ...(isTime ? {} : { incrs: [1, 2, 3, 4, 6], space: 40 }) },
+        { ...axis, values: (_, splits) => splits.map(label), ...(isTime ? {} : { incrs: [1, 2, 3, 4, 6], space: 44 }) },
         { ...axis, size: 46, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? counts.format(split) : "")) },
-        { ...axis, scale: "%", side: 1, size: 46, grid: { show: false }, values: (_, splits) => splits.map((split) => `${split} %`) },
+        { ...axis, scale: "%", side: 1, size: 50, grid: { show: false }, values: (_, splits) => splits.map((split) => `${split} %`) },
       ],
-      series: [{ label: "", value: (_, found) => (found === null ? "" : isTime ? whole.format(instant(found)) : ticks[found] ?? "") }, ...series],
+      series: [{}, ...names.map((name) => {
+        const tone = colour("--mark", TONES[name] ?? RATE);
+        if (!(name in TONES)) return { scale: "%", stroke: tone, width: 2, points: { size: 5 }, spanGaps: false };
+        return {
+          stroke: tone, fill: TONES[name] === "off" ? veil(tone, 32) : tone, width: 0, points: { show: false },
+          paths: uPlot.paths.bars({ size: [0.8, 60] }),
+        };
+      })],
+      hooks: {
+        setCursor: [({ cursor: { idx } }) => {
+          const at = idx ?? -1;
+          legend.when.textContent = at < 0 ? "" : isTime ? whole.format(instant(first[at])) : ofDay(first[at]);
+          legend.values.forEach((value, place) => {
+            const found = at < 0 ? null : data[place][at];
+            value.textContent = at < 0 ? "" : found === null ? "–" : names[place] in TONES ? counts.format(found) : `${counts.format(found)} %`;
+          });
+        }],
+      },
     };
   }
 
-  /** Return how many seconds a row of a chart of instants stands for. */
-  function step(node) {
-    const { first } = read(document.getElementById(node.dataset.table), []);
-    return first.length > 1 ? Number(first.at(-1)) - Number(first.at(-2)) : 3600;
+  const size = (node) => ({ width: node.clientWidth - 16, height: node.clientHeight - 32 });
+
+  /** Write what each colour stands for above a chart; return where its values go while one points at them. */
+  function told(node, titles, names) {
+    const line = document.createElement("p");
+    line.className = "chart-told";
+    const values = titles.map((title, place) => {
+      const item = document.createElement("span");
+      const dot = document.createElement("i");
+      const value = document.createElement("b");
+      dot.className = names[place] in TONES ? "dot" : "dot dash";
+      dot.dataset.tone = TONES[names[place]] ?? RATE;
+      item.append(dot, ` ${title} `, value);
+      line.append(item);
+      return value;
+    });
+    const when = document.createElement("time");
+    line.append(when);
+    node.replaceChildren(line);
+    return { when, values };
   }
+
+  const stepOf = (node, first) => (first.length > 1 ? first.at(-1) - first.at(-2) : node.dataset.chart === "time" ? 3600 : 1);
+
+  /** An hour is drawn at its middle, an hour of the day above its name. */
+  const middles = (node, first) => (node.dataset.chart === "time" ? first.map((begin) => begin + stepOf(node, first) / 2) : first);
 
   function draw(node) {
     drawn.get(node)?.destroy();
     const names = [...node.dataset.series.split(" "), node.dataset.rate];
-    const { titles, first, data } = read(document.getElementById(node.dataset.table), names);
-    const isTime = node.dataset.chart === "time";
+    const found = read(document.getElementById(node.dataset.table), names);
     node.hidden = false;
-    const x = first.map((value, place) => (isTime ? Number(value) : place));
-    drawn.set(node, new uPlot(options(node, titles, names, first), [x, ...data], node));
+    drawn.set(node, new uPlot(options(node, found, names), [middles(node, found.first), ...found.data], node));
   }
 
   const resized = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      drawn.get(target)?.setSize({ width: target.clientWidth - 16, height: target.clientHeight - 34 });
-    }
+    for (const { target } of entries) drawn.get(target)?.setSize(size(target));
   });
 
   function drawAll() {
@@ -122,7 +144,12 @@
   }
 
   drawAll();
-  document.addEventListener("htmx:afterSettle", drawAll);
+  document.addEventListener("htmx:afterSettle", (event) => {
+    drawAll();
+    // What is shown is what its address shows again.
+    const asked = event.detail.pathInfo?.finalRequestPath;
+    if (asked) history.replaceState(null, "", asked);
+  });
   // Another look is another canvas.
   new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from campaigns.models import Campaign
-from dialer import exports
+from dialer import clock, exports
 from dialer.exports import FileFormat
 from dialer.pages import for_supervisors
 from dialer.statistics import reading
@@ -34,7 +34,7 @@ MOST_ROWS: Final = 200
 """Of a table on the page; files have all of them."""
 TONES: Final[Mapping[str, str]] = {
     "waiting": "free", "ringing": "ring", "talking": "talk", "wrap_up": "wrap", "not_ready": "off", "on_break": "break",
-    "sending": "held", "switch": "off", "operator_rings": "ring", "subscriber_rings": "talk", "connecting": "good",
+    "sending": "held", "switch": "off", "operator_rings": "ring", "subscriber_rings": "talk", "connecting": "wrap",
 }  # fmt: skip
 BARS: Final = {("causes", "share"), ("hours_of_day", "connect_rate"), ("numbers", "connect_rate"), ("tries", "share")}
 """Cells that are drawn, too."""
@@ -180,21 +180,37 @@ def _card(table: Table, zone: str, step: Step) -> Card:
     if table.name == "next_call" and table.rows:
         parts = [(TONES[word], max(0.0, _number(row[1]))) for word, row in zip(PARTS, table.rows, strict=False)]
         whole = _bar(parts, sum(seconds for _tone, seconds in parts))
-    shown = [cells(row) for row in table.rows[:MOST_ROWS]]
-    total = cells(table.total) if table.total else []
+    rows, last = _on_the_page(table)
+    total = cells(last) if last else []
     if total:
         total[0].text = _("In all")
+        total[0].tone = ""
     return Card(
         table=table,
         columns=[
             (column, TONES.get(column.name, "") if table.name == "operators" else "")
             for column in (table.columns[at] for at in keep)
         ],
-        rows=shown,
+        rows=[cells(row) for row in rows[:MOST_ROWS]],
         total=total,
-        hidden=max(0, len(table.rows) - MOST_ROWS),
+        hidden=max(0, len(rows) - MOST_ROWS),
         bar=whole,
     )
+
+
+def _on_the_page(table: Table) -> tuple[list[list[Cell]], list[Cell]]:
+    """Return the rows that are worth a look, and that of all: of calls the latest first, and none to come; of the hours
+    of the day those between the first and the last with attempts."""
+    rows = table.rows
+    if table.name == "calls":
+        now = clock.now()
+        return [row for row in reversed(rows) if isinstance(row[0], datetime) and row[0] <= now], table.total
+    if table.name == "hours_of_day":
+        worked = [place for place, row in enumerate(rows) if row[1]]
+        return rows[worked[0] : worked[-1] + 1] if worked else [], []
+    if table.name == "next_call":
+        return rows[:-1], rows[-1] if rows else []
+    return rows, table.total
 
 
 def _number(cell: Cell) -> float:
@@ -238,6 +254,8 @@ def percent(share: float) -> str:
 
 def duration(seconds: float) -> str:
     """Write seconds as people read them: to the tenth below a minute, to the minute from an hour on."""
+    if not seconds:
+        return _("0 s")
     if seconds < 59.95:
         return _("%s s") % number_format(seconds, 1)
     minutes, rest = divmod(round(seconds), 60)

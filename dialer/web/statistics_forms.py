@@ -63,7 +63,9 @@ class StatisticsForm(forms.Form):
     )  # fmt: skip
     zone = forms.ChoiceField(label=gettext_lazy("time zone"))
     step = forms.ChoiceField(
-        label=gettext_lazy("calls"), required=False, choices=[("", gettext_lazy("usual step")), *Step.choices]
+        label=gettext_lazy("calls over time"),
+        required=False,
+        choices=[("", gettext_lazy("by the hour or the day")), *Step.choices],
     )
 
     def __init__(self, user: Any, campaign: Campaign | None, given: Mapping[str, Any]) -> None:
