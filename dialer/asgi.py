@@ -11,6 +11,7 @@ os.environ.setdefault("DATABASE_POOL", "true")
 http = get_asgi_application()
 
 from dialer.api.limits import BodyLimit  # noqa: E402
+from dialer.heartbeats import WebHeartbeat  # noqa: E402
 from dialer.sockets.routing import websocket  # noqa: E402 (models can be imported now)
 
-application = ProtocolTypeRouter({"http": BodyLimit(http), "websocket": websocket})
+application = ProtocolTypeRouter({"http": WebHeartbeat(BodyLimit(http)), "websocket": websocket})

@@ -6,8 +6,9 @@ registered when Django started.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ WAKE_TTL = 3
 """Seconds (real) after which a lost wake no longer holds back the next one."""
 PASS_KEY = "dial:pass"  # noqa: S105
 """Set by each pass for ``PASS_TTL``: what is left of it tells how long ago the last one ran."""
+PASS_REPORT_KEY = "dial:pass:report"  # noqa: S105
+"""What the last pass told of itself, as JSON, for as long."""
 PASS_TTL = 24 * 3600
 
 
@@ -68,6 +71,17 @@ def last_pass_age() -> float | None:
     with redis() as client:
         left = int(client.pttl(PASS_KEY))
     return None if left < 0 else PASS_TTL - left / 1000
+
+
+def note_pass(claimed: int, parts: Mapping[str, float]) -> None:
+    """Note how many calls a pass reserved, and how many real seconds its parts took. Raises nothing: it is to look
+    at."""
+    try:
+        with redis() as client:
+            report = {"claimed": claimed, "parts": {part: round(seconds, 6) for part, seconds in parts.items()}}
+            client.set(PASS_REPORT_KEY, json.dumps(report), ex=PASS_TTL)
+    except (RedisError, OSError) as error:
+        log.debug("Redis did not take the report of a pass: %s", error)
 
 
 def wake() -> None:

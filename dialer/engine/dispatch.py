@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class PassReport:
     """The batch was filled, or a switch: there may be more to claim at once."""
     slow: bool = False
     """The pace of a switch held calls back: there may be more to claim a moment later."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Real seconds that its parts took, in order."""
 
 
 def sweep(now: datetime) -> None:
@@ -81,12 +84,33 @@ def sweep(now: datetime) -> None:
 def run_pass() -> PassReport:
     """Sweep, mind the campaigns' states and claim, in this order; return what was claimed, not yet placed."""
     now = clock.now()
+    watch = Stopwatch()
     sweep(now)
+    watch.lap("sweep")
     mind_states(now)
+    watch.lap("states")
     with transaction.atomic():
         lock_pass()
+        watch.lap("lock")
         _forget_wake()
-        return _claim(clock.now())
+        report = _claim(clock.now())
+    watch.lap("claim")
+    report.parts = watch.parts
+    return report
+
+
+class Stopwatch:
+    """Measures the parts of a pass in real time."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """Note what has passed since the lap before as the time of this part."""
+        now = time.monotonic()
+        self.parts[part] = now - self._since
+        self._since = now
 
 
 def lock_pass() -> None:

@@ -6,6 +6,7 @@ import logging
 
 from celery import shared_task
 
+from dialer import verbs
 from dialer.engine import abandonment, dispatch, placing, records, tidy
 from members import planning
 
@@ -17,8 +18,11 @@ def dispatch_pass() -> None:
     """Run passes until nothing more can be claimed at once; beat sends this each second, ``wake()`` in between."""
     while True:
         report = dispatch.run_pass()
+        watch = dispatch.Stopwatch()
         placing.ring(report.brought)
         placing.place(report.claimed)
+        watch.lap("place")
+        verbs.note_pass(len(report.claimed), report.parts | watch.parts)
         if not report.full:
             break
     dispatch.wake_at_next_instant(slow=report.slow)
