@@ -282,8 +282,8 @@ class OperatorPeriod(models.Model):
     class Meta:
         ordering: ClassVar = ["operator", "since", "id"]
         indexes: ClassVar = [
-            # the last one of an operator before an instant, and those after it
-            models.Index(fields=["operator", "since", "id"], name="operator_period"),
+            # the last one of an operator before an instant, and those after it, without a look at the rows
+            models.Index(fields=["operator", "since", "id"], include=["status", "state"], name="operator_periods"),
         ]
 
     def __str__(self) -> str:

@@ -124,7 +124,7 @@ class AllStatistics(Endpoint):
     )  # fmt: skip
     def get(self, request: Any) -> Response:
         """Of all campaigns that you may see, or of one. Each attempt is told where it was reserved, those that are live
-        among them; an operator's time is told by what he was and when. A few seconds old at most.
+        among them; an operator's time is told by what he was and when. Some seconds old, those of a long while more.
         """
         asked = self.ask(AllStatisticsQuery)
         campaign = None

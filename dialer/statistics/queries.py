@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from dialer import clock
 from dialer.statistics.ranges import Range
@@ -93,19 +93,23 @@ def occupancy(seconds: Mapping[str, float]) -> float | None:
 
 
 def read(asked: Asked) -> Figures:
-    """Read all figures. Two statements."""
+    """Read all figures. Three statements, in a transaction."""
     hours = asked.range.hours()
     filters, values = _filters(asked)
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Compiling would take longer than the work, and what is sorted here is short.
+        cursor.execute("SELECT set_config('jit', 'off', true), set_config('work_mem', '32MB', true)")
         cursor.execute(_ATTEMPTS.format(filters=filters), {**values, "hours": hours})
         found = [json.loads(part) if isinstance(part, str) else part for part in cursor.fetchall()[0]]
-    by_hour, causes, numbers, tries, parts, by_operator = (part or [] for part in found)
+        by_hour, causes, numbers, tries, parts, by_operator = (part or [] for part in found)
+        operators = _duties(asked, {operator: counts for operator, *counts in by_operator})
     figures = Figures(
         hours=[(hours[bucket - 1], dict(zip(COUNTS, counts, strict=True))) for bucket, *counts in by_hour],
         causes=[(cause, outcome, count) for cause, outcome, count in causes],
         numbers=[(place, dict(zip(("dialled", "connected", "success"), counts, strict=True)))
                  for place, *counts in numbers],
         tries=[(place, count) for place, count in tries],
+        operators=operators,
     )  # fmt: skip
     for _hour, counts in figures.hours:
         for word, count in counts.items():
@@ -114,7 +118,6 @@ def read(asked: Asked) -> Figures:
         figures.connected = parts[0]
         for word, (mean, (median, p95)) in zip((*PARTS, "total"), parts[1:], strict=True):
             figures.parts[word] = Spread(mean, median, p95)
-    figures.operators = _duties(asked, {operator: counts for operator, *counts in by_operator})
     return figures
 
 
@@ -209,9 +212,9 @@ OF_OPERATOR = ("attempts", "connected", "success", "talk_seconds")
 def _duties(asked: Asked, counted: Mapping[int, list[float]]) -> list[Duty]:
     """Read what operators did: of those asked for, who had attempts or was on duty. One statement."""
     start, until = asked.range.start, min(asked.range.end, clock.now())
-    who = "TRUE"
+    who, talks = "TRUE", ""
     if asked.operator is not None:
-        who = "o.id = %(operator)s"
+        who, talks = "o.id = %(operator)s", "AND a.operator_id = %(operator)s"
     elif asked.campaigns is not None:
         who = """(o.id = ANY(%(seen)s) OR EXISTS (
             SELECT FROM agents_tier AS t WHERE t.operator_id = o.id AND t.campaign_id = ANY(%(campaigns)s)))"""
@@ -220,7 +223,7 @@ def _duties(asked: Asked, counted: Mapping[int, list[float]]) -> list[Duty]:
         "campaigns": sorted(asked.campaigns or ()),
     }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_DUTIES.format(who=who), values)
+        cursor.execute(_DUTIES.format(who=who, talks=talks), values)
         rows = cursor.fetchall()
     found = []
     for operator, name, waiting, held, in_call, wrap_up, not_ready, on_break, talking in rows:
@@ -234,47 +237,31 @@ def _duties(asked: Asked, counted: Mapping[int, list[float]]) -> list[Duty]:
     return found
 
 
-# An operator's periods are the last one that began before the while and those that began in it. His talks are those of
-# the attempts reserved in it or within an hour before; one that held him at its beginning may be older.
+# An operator's periods are the last one that began before the while and those that began in it: one stretch of an
+# index. His talks are those of the attempts reserved in it or within an hour before; one that held him at its beginning
+# may be older.
 _DUTIES = """
 WITH o AS MATERIALIZED (
-    SELECT o.id, o.name FROM agents_operator AS o WHERE {who}
-),
-period AS MATERIALIZED (
-    SELECT o.id AS operator, p.status, p.state, p.attempt_id, p.since,
-           GREATEST(p.since, %(start)s) AS began,
-           LEAST(lead(p.since) OVER (PARTITION BY o.id ORDER BY p.since, p.id), %(until)s) AS ended
-    FROM o CROSS JOIN LATERAL (
-        (SELECT id, status, state, attempt_id, since FROM agents_operatorperiod
-         WHERE operator_id = o.id AND since <= %(start)s ORDER BY since DESC, id DESC LIMIT 1)
-        UNION ALL
-        (SELECT id, status, state, attempt_id, since FROM agents_operatorperiod
-         WHERE operator_id = o.id AND since > %(start)s AND since < %(until)s)
-    ) AS p
+    SELECT o.id, o.name, first.since, first.attempt_id
+    FROM agents_operator AS o
+    LEFT JOIN LATERAL (
+        SELECT since, attempt_id FROM agents_operatorperiod
+        WHERE operator_id = o.id AND since <= %(start)s ORDER BY since DESC, id DESC LIMIT 1
+    ) AS first ON TRUE
+    WHERE {who}
 ),
 talk AS (
     SELECT a.operator_id AS operator, a.bridged_at, a.talk_ended_at
     FROM dialer_attempt AS a
     WHERE a.reserved_at >= %(start)s::timestamptz - interval '1 hour' AND a.reserved_at < %(until)s
-      AND a.bridged_at IS NOT NULL
+      AND a.bridged_at IS NOT NULL {talks}
     UNION ALL
     SELECT a.operator_id, a.bridged_at, a.talk_ended_at
-    FROM period AS p CROSS JOIN LATERAL (
+    FROM o CROSS JOIN LATERAL (
         SELECT operator_id, bridged_at, talk_ended_at FROM dialer_attempt
-        WHERE id = p.attempt_id AND reserved_at < %(start)s::timestamptz - interval '1 hour' OFFSET 0
+        WHERE id = o.attempt_id AND reserved_at < %(start)s::timestamptz - interval '1 hour' OFFSET 0
     ) AS a
-    WHERE p.since <= %(start)s AND p.state IN ('reserved', 'receiving', 'in_call')
-),
-spent AS (
-    SELECT operator,
-           sum(seconds) FILTER (WHERE state = 'waiting') AS waiting,
-           sum(seconds) FILTER (WHERE state IN ('reserved', 'receiving')) AS held,
-           sum(seconds) FILTER (WHERE state = 'in_call') AS in_call,
-           sum(seconds) FILTER (WHERE state = 'wrap_up') AS wrap_up,
-           sum(seconds) FILTER (WHERE state = 'idle' AND status IN ('available', 'on_demand')) AS not_ready,
-           sum(seconds) FILTER (WHERE state = 'idle' AND status = 'on_break') AS on_break
-    FROM (SELECT *, GREATEST(0, extract(epoch FROM ended - began))::float8 AS seconds FROM period) AS p
-    GROUP BY operator
+    WHERE a.bridged_at IS NOT NULL
 ),
 talked AS (
     SELECT operator, sum(GREATEST(0, extract(epoch FROM
@@ -284,6 +271,22 @@ talked AS (
 )
 SELECT o.id, o.name, COALESCE(s.waiting, 0), COALESCE(s.held, 0), COALESCE(s.in_call, 0), COALESCE(s.wrap_up, 0),
        COALESCE(s.not_ready, 0), COALESCE(s.on_break, 0), COALESCE(t.seconds, 0)
-FROM o LEFT JOIN spent AS s ON s.operator = o.id LEFT JOIN talked AS t ON t.operator = o.id
+FROM o
+CROSS JOIN LATERAL (
+    SELECT sum(seconds) FILTER (WHERE state = 'waiting') AS waiting,
+           sum(seconds) FILTER (WHERE state IN ('reserved', 'receiving')) AS held,
+           sum(seconds) FILTER (WHERE state = 'in_call') AS in_call,
+           sum(seconds) FILTER (WHERE state = 'wrap_up') AS wrap_up,
+           sum(seconds) FILTER (WHERE state = 'idle' AND status IN ('available', 'on_demand')) AS not_ready,
+           sum(seconds) FILTER (WHERE state = 'idle' AND status = 'on_break') AS on_break
+    FROM (
+        SELECT status, state, GREATEST(0, extract(epoch FROM
+                   LEAST(lead(since) OVER (ORDER BY since, id), %(until)s) - GREATEST(since, %(start)s)))::float8
+                   AS seconds
+        FROM agents_operatorperiod
+        WHERE operator_id = o.id AND since >= COALESCE(o.since, %(start)s) AND since < %(until)s
+    ) AS period
+) AS s
+LEFT JOIN talked AS t ON t.operator = o.id
 ORDER BY o.name, o.id
 """

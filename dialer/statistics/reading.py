@@ -1,7 +1,8 @@
-"""Statistics for whoever asks: within his campaigns, a few seconds old at most."""
+"""Statistics for whoever asks: within his campaigns, and not read anew each time."""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, cast
@@ -18,7 +19,10 @@ from dialer.statistics.ranges import LONGEST, Range, Step
 from dialer.statistics.tables import Table
 
 KEPT_FOR = 5
-"""Seconds."""
+"""Seconds that figures are kept at least."""
+KEPT_LONGER = 20
+"""They are kept for so many times as long as it took to read them: who looks at a long while again need not wait."""
+KEPT_MOST = 300
 SEE_OPERATORS = "agents.view_operator"
 
 
@@ -29,11 +33,14 @@ def asked_by(user: Any, campaign: Campaign | None, asked_range: Range, operator:
 
 
 def read(asked: Asked) -> Figures:
-    """Return figures, those of some seconds ago for whoever asks the same."""
+    """Return figures, those of some seconds ago (of a long while, of some minutes) for whoever asks the same."""
     key = sha256(repr(asked).encode()).hexdigest()
     found = cache.get(f"statistics:{key}")
     if found is None:
-        cache.set(f"statistics:{key}", found := queries.read(asked), KEPT_FOR)
+        began = time.monotonic()
+        found = queries.read(asked)
+        kept_for = min(KEPT_MOST, max(KEPT_FOR, KEPT_LONGER * (time.monotonic() - began)))
+        cache.set(f"statistics:{key}", found, kept_for)
     return cast(Figures, found)
 
 
