@@ -13,7 +13,7 @@ app = Celery("dialer")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Named here because engine is no app of Django's: its tasks are found by module.
 app.autodiscover_tasks(
-    ["dialer.engine", "dialer.sockets", "dialer.api", "dialer.webhooks", "members.uploads"], force=False
+    ["dialer.engine", "dialer.sockets", "dialer.api", "dialer.webhooks", "dialer.web", "members.uploads"], force=False
 )
 heartbeats.install(app)
 

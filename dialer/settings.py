@@ -99,7 +99,7 @@ if switch("HTTPS"):
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
     # Asked by the switch and by probes from inside, past the proxy.
-    SECURE_REDIRECT_EXEMPT = [r"^cdr$", r"^freeswitch/", r"^healthz$", r"^readyz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^cdr$", r"^freeswitch/", r"^healthz$", r"^readyz$", r"^metrics$"]
 ROOT_URLCONF = "dialer.urls"
 ASGI_APPLICATION = "dialer.asgi.application"
 LOGIN_URL = "login"
@@ -294,6 +294,13 @@ CDR_PASSWORD = text("CDR_PASSWORD")
 """With it the switch posts its call records to /cdr; unset: none is taken."""
 CDRS_KEPT_DAYS = number("CDRS_KEPT_DAYS", 90, 1, 3650)
 
+# Figures for machines
+
+METRICS_TOKEN = text("METRICS_TOKEN")
+"""With it /metrics is given to who sends it as a bearer's; unset: to this machine alone."""
+METRICS_LOG = switch("METRICS_LOG", text("LOG_FORMAT", "text") == "json")
+"""Whether the same figures are logged each minute."""
+
 # Celery
 
 CELERY_BROKER_URL = embedded.celery_url(REDIS_URL)
@@ -327,6 +334,11 @@ CELERY_BEAT_SCHEDULE = {
     "webhooks": {"task": "dialer.webhooks.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},
     "forget-events": {"task": "dialer.webhooks.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
 }
+
+if METRICS_LOG:
+    CELERY_BEAT_SCHEDULE["figures"] = {
+        "task": "dialer.web.tasks.log_figures", "schedule": 60.0, "options": {"expires": 60}
+    }  # fmt: skip
 
 # WebSockets. Not the default layer: a socket lives without the broker, which only wakes.
 

@@ -6,7 +6,7 @@ from django.urls import include, path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
-from dialer.web import operators, statistics
+from dialer.web import metrics, operators, statistics
 from members import views as lists
 
 urlpatterns = [
@@ -42,6 +42,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("freeswitch/directory", directory.serve, name="freeswitch-directory"),
     path("cdr", cdr.receive, name="cdr"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

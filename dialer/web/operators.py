@@ -36,7 +36,7 @@ from dialer.errors import Refused
 from dialer.models import Attempt, Outcome
 from dialer.pages import for_supervisors, for_supervisors_scripts
 from dialer.web import operators_board as board
-from dialer.web.operators_forms import OperatorPageForm
+from dialer.web.operators_forms import UNITS, OperatorPageForm
 
 CALLS = 20
 """Last calls that the page of an operator lists."""
@@ -44,9 +44,6 @@ CHANGES = 10
 """Last changes of his status that it lists,"""
 LOOKED_INTO = 400
 """among so many of his last periods."""
-PARAMETERS = (
-    "call_timeout", "wrap_up_time", "max_no_answer", "busy_delay", "reject_delay", "no_answer_delay",
-)  # fmt: skip
 
 
 def _need(request: HttpRequest, right: str) -> None:
@@ -117,7 +114,7 @@ def operator(request: HttpRequest, operator_id: int) -> HttpResponse:
         "duty": today.duties.get(him.pk),
         "calls": _last_calls(request, him),
         "changes": _last_changes(him),
-        "parameters": [(Operator._meta.get_field(name).verbose_name, getattr(him, name)) for name in PARAMETERS],
+        "parameters": [(OperatorPageForm.base_fields[name].label, getattr(him, name)) for name in UNITS],
         "may_edit": request.user.has_perm("agents.change_operator"),
         "may_change": request.user.has_perm("access.change_status") and not him.archived,
         "may_view_attempts": request.user.has_perm("dialer.view_attempt"),
@@ -258,13 +255,14 @@ def ready(request: HttpRequest, operator_id: int) -> HttpResponse:
 @for_supervisors_scripts
 def hang_up(request: HttpRequest, attempt_id: int) -> HttpResponse:
     """End a call. It is named itself, not by its operator: he may be on another one by now."""
-    if not request.user.has_perm("access.hang_up"):
+    user = request.user
+    if not user.is_authenticated or not user.has_perm("access.hang_up"):
         return _answer(request, "bad", _("You may look, but not hang up."), 403)
     attempt = scope.within(Attempt.objects.select_related("operator"), request.user).filter(pk=attempt_id).first()
     if attempt is None:
         return _answer(request, "bad", _("There is no call %d.") % attempt_id, 404)
     try:
-        verbs.hang_up(attempt.pk, by=request.user)
+        verbs.hang_up(attempt.pk, by=user)
     except Refused as refusal:
         return _answer(request, "bad", refusal.message, 409)
     finally:
