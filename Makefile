@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-statistics faults fuzz browser clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-rest bench-statistics faults fuzz browser clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -87,6 +87,9 @@ bench-uploads: $(READY) ## Check and load a million subscribers, beside raw COPY
 
 bench-statistics: $(READY) ## Ask for the statistics of a while in ledgers of a hundred thousand and a million attempts
 	@$(RUN) manage.py bench_statistics $(ARGS)
+
+bench-rest: $(READY) ## Add subscribers over REST beside raw COPY, and ask for pages of a long list
+	@$(RUN) manage.py bench_rest $(ARGS)
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults -n $(JOBS) $(ARGS)

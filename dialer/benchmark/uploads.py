@@ -7,11 +7,9 @@ passes of the dial loop are run and rolled back.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import threading
@@ -28,7 +26,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from campaigns.models import Campaign
-from dialer.benchmark import lists
+from dialer.benchmark import databases, lists
 from dialer.engine import dispatch
 from members.uploads import actions
 from members.uploads.layout import Column, Destination, Layout
@@ -72,7 +70,7 @@ class Measured:
 
     @property
     def latency(self) -> float:
-        return p95(self.meanwhile) / p95(self.alone)
+        return databases.p95(self.meanwhile) / databases.p95(self.alone)
 
     @property
     def growth(self) -> float:
@@ -83,15 +81,11 @@ class Measured:
     def as_dict(self) -> dict[str, Any]:
         found = {name: value for name, value in asdict(self).items() if not isinstance(value, list)}
         found |= {
-            "alone_p95_ms": p95(self.alone),
-            "meanwhile_p95_ms": p95(self.meanwhile),
+            "alone_p95_ms": databases.p95(self.alone),
+            "meanwhile_p95_ms": databases.p95(self.meanwhile),
             "passes": len(self.meanwhile),
         }
         return found | {"speed": self.speed, "latency": self.latency, "growth": self.growth}
-
-
-def p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else max(values, default=0.0)
 
 
 def measure(rows: int, say: Callable[[str], None]) -> Measured:
@@ -99,12 +93,12 @@ def measure(rows: int, say: Callable[[str], None]) -> Measured:
     measured = Measured(rows)
     with TemporaryDirectory() as folder:
         settings.UPLOADS_DIR = Path(folder) / "uploads"
-        _use("bench_upload", create=True)
+        databases.use("bench_upload", create=True)
         call_command("migrate", verbosity=0)
         _make_scene()
-        _copy_database("bench_raw", "bench_upload")
+        databases.copy("bench_raw", "bench_upload")
         calm = 30.0 if rows >= 100_000 else 3.0
-        _use("bench_upload")
+        databases.use("bench_upload")
         with _dialling(measured.alone, seconds=calm):
             pass
         say("passes without an upload measured")
@@ -118,31 +112,16 @@ def measure(rows: int, say: Callable[[str], None]) -> Measured:
             say(f"loaded in {measured.load_seconds:.1f} s")
         tables = {"uploads_upload": f"id = {upload.pk}"}
         tables |= {"members_member": f"campaign_id = {TARGET}", "members_communication": f"campaign_id = {TARGET}"}
-        files = {table: _write_out(table, which, Path(folder)) for table, which in tables.items()}
-        _use("bench_raw")
+        files = {table: databases.write_out(table, which, Path(folder)) for table, which in tables.items()}
+        databases.use("bench_raw")
         with _dialling([]):
-            measured.raw_seconds = _copy_in(files)
+            measured.raw_seconds = databases.copy_in(files)
         say(f"copied raw in {measured.raw_seconds:.1f} s")
         # Before and after: the machine may have become slower, or faster, meanwhile.
-        _use("bench_upload")
+        databases.use("bench_upload")
         with _dialling(measured.alone, seconds=calm):
             pass
     return measured
-
-
-def _use(name: str, *, create: bool = False) -> None:
-    if create:
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {connection.ops.quote_name(name)}")
-    connection.close()
-    connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
-
-
-def _copy_database(name: str, of: str) -> None:
-    _use("postgres")
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {connection.ops.quote_name(name)} TEMPLATE {connection.ops.quote_name(of)}")
-    _use(of)
 
 
 def _make_scene() -> None:
@@ -180,11 +159,11 @@ def _begin(rows: int, path: Path) -> Upload:
 
 def _work(upload: Upload, state: UploadState, measured: Measured) -> float:
     """Let a worker do what the upload waits for, in a process of its own; return how long it took but for its start."""
-    found = connection.settings_dict
-    address = f"postgresql:///{found['NAME']}?host={found['HOST']}&user={found['USER']}"
-    if not str(found["HOST"]).startswith("/"):
-        address = f"postgresql://{found['USER']}:{found['PASSWORD']}@{found['HOST']}:{found['PORT']}/{found['NAME']}"
-    environ = os.environ | {"DATABASE_URL": address, "UPLOADS_DIR": str(settings.UPLOADS_DIR), "LOG_LEVEL": "WARNING"}
+    environ = os.environ | {
+        "DATABASE_URL": databases.address(),
+        "UPLOADS_DIR": str(settings.UPLOADS_DIR),
+        "LOG_LEVEL": "WARNING",
+    }
     began = time.monotonic()
     started = None
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(upload.pk)], env=environ)
@@ -244,25 +223,6 @@ def _dialling(milliseconds: list[float], seconds: float = 0.0) -> Iterator[None]
         raise failed[0]
 
 
-def _write_out(table: str, which: str, folder: Path) -> Path:
-    path = folder / table
-    statement = f"COPY (SELECT * FROM {table} WHERE {which} ORDER BY id) TO STDOUT"  # noqa: S608
-    with connection.cursor() as cursor, path.open("wb") as file, cursor.copy(statement) as copy:
-        for piece in copy:
-            file.write(piece)
-    return path
-
-
-def _copy_in(files: dict[str, Path]) -> float:
-    began = time.monotonic()
-    with transaction.atomic(), connection.cursor() as cursor:
-        for table, path in files.items():
-            with path.open("rb") as file, cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                while piece := file.read(io.DEFAULT_BUFFER_SIZE * 16):
-                    copy.write(piece)
-    return time.monotonic() - began
-
-
 def report(measured: Measured, write: Callable[[str], None]) -> None:
     """Write what was measured as a table and as JSON, with what was aimed at."""
     seconds = measured.check_seconds + measured.load_seconds
@@ -272,20 +232,17 @@ def report(measured: Measured, write: Callable[[str], None]) -> None:
         ("check", f"{measured.check_seconds:.1f} s", f"{measured.rows / measured.check_seconds:,.0f} rows/s"),
         ("load", f"{measured.load_seconds:.1f} s", f"{measured.rows / measured.load_seconds:,.0f} rows/s"),
         ("check and load", f"{seconds:.1f} s", rate),
-        ("speed, of raw COPY's", f"{measured.speed:.2f}", _verdict(measured.speed >= AIM_SPEED, f"{AIM_SPEED:.2f}")),
+        ("speed, of raw COPY's", f"{measured.speed:.2f}",
+         databases.verdict(measured.speed >= AIM_SPEED, f"{AIM_SPEED:.2f}")),
         ("peak memory", f"{measured.peak_megabytes:.0f} MB",
-         _verdict(measured.peak_megabytes <= AIM_MEGABYTES, f"{AIM_MEGABYTES} MB")),
+         databases.verdict(measured.peak_megabytes <= AIM_MEGABYTES, f"{AIM_MEGABYTES} MB")),
         ("memory, second half to first", f"{measured.growth:.2f}", ""),
-        ("pass p95 alone", f"{p95(measured.alone):.1f} ms", f"{len(measured.alone)} passes"),
-        ("pass p95 meanwhile", f"{p95(measured.meanwhile):.1f} ms", f"{len(measured.meanwhile)} passes"),
+        ("pass p95 alone", f"{databases.p95(measured.alone):.1f} ms", f"{len(measured.alone)} passes"),
+        ("pass p95 meanwhile", f"{databases.p95(measured.meanwhile):.1f} ms", f"{len(measured.meanwhile)} passes"),
         ("pass p95, meanwhile to alone", f"{measured.latency:.2f}",
-         _verdict(measured.latency <= AIM_LATENCY, f"{AIM_LATENCY:.2f}")),
+         databases.verdict(measured.latency <= AIM_LATENCY, f"{AIM_LATENCY:.2f}")),
     ]  # fmt: skip
     write(f"{measured.rows:,} subscribers of two numbers each")
     for name, value, more in lines:
         write(f"{name:<30}{value:>12}  {more}")
     write(json.dumps(measured.as_dict()))
-
-
-def _verdict(holds: bool, aim: str) -> str:
-    return "" if holds else f"(aim: {aim})"
