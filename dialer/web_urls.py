@@ -21,6 +21,7 @@ urlpatterns = [
     path("operators/new/", operators.add, name="operator-add"),
     path("operators/<int:operator_id>/", operators.operator, name="operator"),
     path("operators/<int:operator_id>/now", operators.operator_now, name="operator-now"),
+    path("operators/<int:operator_id>/why", operators.operator_why, name="operator-why"),
     path("operators/<int:operator_id>/edit/", operators.edit, name="operator-edit"),
     path("operators/<int:operator_id>/status", operators.change_status, name="operator-status"),
     path("operators/<int:operator_id>/ready", operators.ready, name="operator-ready"),

@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -32,9 +33,11 @@ from agents.models import (
 from dialer import clock, verbs
 from dialer import live as live_page
 from dialer.api import scope
+from dialer.engine import why
 from dialer.errors import Refused
 from dialer.models import Attempt, Outcome
 from dialer.pages import for_supervisors, for_supervisors_scripts
+from dialer.readings import COUNTS_TIMES, shared
 from dialer.web import operators_board as board
 from dialer.web.operators_forms import UNITS, OperatorPageForm
 
@@ -109,6 +112,7 @@ def operator(request: HttpRequest, operator_id: int) -> HttpResponse:
         "now": _now(request, him),
         "clock_now": live_page.ms(clock.now()),
         "clock_factor": f"{clock.FACTOR:g}",
+        **_why(request, him),
         "tiers": tiers,
         "today": today.range,
         "duty": today.duties.get(him.pk),
@@ -132,7 +136,27 @@ def operator_now(request: HttpRequest, operator_id: int) -> HttpResponse:
     now = _now(request, _find(operator_id))
     if request.GET.get("seen") == now["seen"]:
         return HttpResponse(status=204)
-    return render(request, "operators/now.html", {"now": now})
+    return render(request, "operators/now.html", {"now": now | {"again": True}})
+
+
+@require_GET
+@never_cache
+@for_supervisors_scripts
+def operator_why(request: HttpRequest, operator_id: int) -> HttpResponse:
+    """Give what keeps him from calls."""
+    if not request.user.has_perm("agents.view_operator"):
+        return JsonResponse({"message": _("You may not see operators.")}, status=403)
+    return render(request, "operators/why.html", _why(request, _find(operator_id)))
+
+
+def _why(request: HttpRequest, him: Operator) -> dict[str, Any]:
+    """Return what keeps him from calls, in full for who may see all campaigns that he serves."""
+    only = scope.of(request.user)
+    found = {"obstacles": him.obstacles(), "blockers": None}
+    if only is None or only.issuperset(him.tiers.values_list("campaign_id", flat=True)):
+        key = f"operators:why:{get_language()}:{him.pk}"
+        found["blockers"] = shared(key, lambda: why.of_operator(him.pk), times=COUNTS_TIMES)
+    return found
 
 
 def _now(request: HttpRequest, him: Operator) -> dict[str, Any]:
@@ -159,12 +183,11 @@ def _now(request: HttpRequest, him: Operator) -> dict[str, Any]:
         "can_be_ready": may_change and row["may"] == "ready",
         "may_hang_up": request.user.has_perm("access.hang_up") and "attempt" in row.get("call", {}),
         "call": him.current_attempt if "attempt" in row.get("call", {}) else None,
-        "obstacles": him.obstacles(),
         "phones": [phone.node.name for phone in phones],
         "conditions": _conditions(him),
     }
-    body = render_to_string("operators/card.html", shown)
-    return {"him": him, "body": body, "seen": sha256(body.encode()).hexdigest()[:16]}
+    body, side = render_to_string("operators/card.html", shown), render_to_string("operators/side.html", shown)
+    return {"him": him, "body": body, "side": side, "seen": sha256(f"{body}{side}".encode()).hexdigest()[:16]}
 
 
 def _conditions(him: Operator) -> list[dict[str, Any]]:

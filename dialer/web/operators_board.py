@@ -53,7 +53,7 @@ def _key(name: str, only: Scope = None) -> str:
 
 
 def read(only: Scope = None) -> dict[str, Any]:
-    """Read what the board shows. Seven statements at most."""
+    """Read what the board shows. Eight statements at most, of which one is made each second."""
     today = shared_today(only)
     tiers = readings.shared(_key("tiers", only), lambda: _campaigns_of_operators(only), times=readings.COUNTS_TIMES)
     return {
@@ -81,7 +81,7 @@ def shared_today(only: Scope) -> Today:
 
 
 def _read_today(only: Scope) -> Today:
-    """Three statements."""
+    """Four statements at most."""
     today = of_preset(Preset.TODAY, zone_of_the_house(), clock.now())
     return Today(today, read_statistics(Asked(today, only)).operators)
 

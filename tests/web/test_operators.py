@@ -174,7 +174,7 @@ def test_the_number_of_statements_is_constant(campaign: Campaign) -> None:
     for _ in range(5):
         make_operator(campaign, make_campaign())
     cache.clear()
-    assert statements() == few <= 7
+    assert statements() == few <= 8
     assert statements() == 1, "what the ledger says is kept for a while"
 
 
@@ -350,6 +350,17 @@ def test_what_he_needs_to_get_calls_is_listed(supervisor: Client, campaign: Camp
         ("good", "His status is Available or Available (On Demand)"), ("good", "His state is Waiting"),
         ("bad", "A campaign that he serves runs"),
     ]  # fmt: skip
+
+
+def test_why_he_gets_no_call_is_told_in_full_to_who_may_see_his_campaigns(campaign: Campaign) -> None:
+    other = make_campaign(name="Secret")
+    operator = make_operator(campaign, other)
+    for client, full in ((staff(campaigns=(campaign,)), False), (staff(campaigns=(campaign, other)), True)):
+        for path in (f"/operators/{operator.pk}/", f"/operators/{operator.pk}/why"):
+            page = client.get(path).content.decode()
+            assert ("None of his campaigns runs now" in page) == full
+            assert ("In no campaign that runs now" in page) == (not full)
+            assert full or "Secret" not in page
 
 
 def test_his_tiers_calls_and_parameters(supervisor: Client, campaign: Campaign) -> None:
