@@ -28,7 +28,7 @@ from dialer.engine.dispatch import Room
 from dialer.engine.lanes import Lane, Ready
 from dialer.engine.policy.allotment import RANKS
 from dialer.models import Node
-from members.models import Communication, DoNotCall, Member, MemberState, StopReason
+from members.models import OPEN_STATES, Communication, DoNotCall, Member, MemberState, StopReason
 
 COUNTED: Final = 10_000
 """Those before a subscriber are counted so far; beyond it there are more."""
@@ -98,16 +98,16 @@ def of_member(member_id: int) -> list[Blocker]:
     member = Member.objects.select_related(
         "campaign__calendar", "next_communication", "sticky_operator", "current_attempt"
     ).get(pk=member_id)
+    if member.state not in OPEN_STATES:
+        return [_held_or_over(member)]
     view = _View.read(member.campaign_id)
-    (standing,) = _standings(view, member.campaign, member)
-    return list(_of_member(view, member, standing))
+    found = _standings(view, member.campaign, member)
+    # Nothing is found when a pass has just claimed him.
+    return list(_of_open(view, member, found[0])) if found else of_member(member_id)
 
 
-def _of_member(view: _View, member: Member, standing: _Standing) -> Iterator[Blocker]:
+def _of_open(view: _View, member: Member, standing: _Standing) -> Iterator[Blocker]:
     campaign = view.room.campaigns[member.campaign_id]
-    if member.state not in (MemberState.WAITING, MemberState.READY):
-        yield _closed_book(member)
-        return
     yield from (found := [*view.of_loop(), *view.of_campaign(campaign)])
     own = [_of_code(code, view, member, standing) for code in _codes(view, campaign, standing)]
     yield from own
@@ -127,8 +127,8 @@ def _of_member(view: _View, member: Member, standing: _Standing) -> Iterator[Blo
         yield from view.of_turn(member, standing, alone=not capacity)
 
 
-def _closed_book(member: Member) -> Blocker:
-    """Tell of one who is ended, on a call or held."""
+def _held_or_over(member: Member) -> Blocker:
+    """Tell of one who is on a call, held for a result or ended."""
     if member.state == MemberState.LIVE:
         return Blocker(code="live", text=_("He is on a call now."), clears=True)
     if member.state == MemberState.HELD:
@@ -934,8 +934,9 @@ class _View:
                     clears=True,
                 )
                 return
-            # Who has just become due is made ready by the pass itself.
-            if member.state != MemberState.READY or any(m.member == member.pk for m in self.next_pass()[0]):
+            # Who has just become due, or is his operator's no longer, is seen only after the sweep of the pass.
+            swept = member.state != MemberState.READY or lane.sticky != (member.sticky_operator_id or 0)
+            if swept or any(match.member == member.pk for match in self.next_pass()[0]):
                 return
         before = self._before(member, lane)
         if before or alone:
