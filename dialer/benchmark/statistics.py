@@ -154,7 +154,7 @@ SELECT n, 1 + member %% %(campaigns)s, member,
        '{"debt": "20000", "language": "uk"}', '[]', 'NORMAL_CLEARING', cause, cause, '',
        CASE WHEN connected THEN 'success' ELSE 'retry' END, true, '', '', '', ''
 FROM (
-    SELECT n, 1 + (n * 7919) %% %(members)s AS member, n %% 2 = 0 AS connected,
+    SELECT n, 1 + (n * 7919::bigint) %% %(members)s AS member, n %% 2 = 0 AS connected,
            %(end)s - interval '10 min' - (%(size)s - n) * %(gap)s AS at,
            %(end)s - interval '10 min' - (%(size)s - n) * %(gap)s
                + CASE WHEN n %% 2 = 0 THEN (60 + n %% 300) * interval '1 s' ELSE interval '25 s' END AS ended,
