@@ -109,7 +109,7 @@ def _show(operator_id: int) -> Any:
     return OperatorView(Operator.objects.select_related("user").get(pk=operator_id)).data
 
 
-def _operator(user: Any, given: str, rights: tuple[str, ...]) -> Operator:
+def find_operator(user: Any, given: str, rights: tuple[str, ...]) -> Operator:
     """Return an operator by his id, or ``me``; without one of these rights nobody but himself."""
     operators: QuerySet[Operator] = Operator.objects.select_related("user")
     if given == "me":
@@ -162,14 +162,14 @@ class OneOperator(Endpoint):
     @extend_schema(operation_id="get_operator", responses=OperatorView, summary="Show an operator")
     def get(self, request: Any, operator: str) -> Response:
         """His parameters, his status and his state. `me` is yourself."""
-        return Response(_show(_operator(request.user, operator, ("agents.view_operator",)).pk))
+        return Response(_show(find_operator(request.user, operator, ("agents.view_operator",)).pk))
 
     @extend_schema(
         operation_id="update_operator", request=OperatorBody, responses=OperatorView, summary="Change an operator"
     )
     def patch(self, request: Any, operator: str) -> Response:
         """A call under way keeps what it was decided by. One who is archived is logged out."""
-        found = _operator(request.user, operator, ("agents.change_operator",))
+        found = find_operator(request.user, operator, ("agents.change_operator",))
         actions.update_operator(found.pk, **self.read(OperatorBody, partly=True, instance=found))
         return Response(_show(found.pk))
 
@@ -188,7 +188,7 @@ class OperatorStatusView(Endpoint):
     )  # fmt: skip
     def put(self, request: Any, operator: str) -> Response:
         """During a call it is stored (`next_status`) and holds after the wrap-up."""
-        found = _operator(request.user, operator, ANY_STATUS)
+        found = find_operator(request.user, operator, ANY_STATUS)
         word = self.read(StatusBody)["status"]
         chosen = next(status for status, known in STATUSES.items() if known == word)
         actions.set_status(found.pk, chosen, by=request.user)
@@ -204,6 +204,6 @@ class OperatorReady(Endpoint):
     )
     def post(self, request: Any, operator: str) -> Response:
         """Ends his wrap-up early, or takes one on demand from Idle to Waiting."""
-        found = _operator(request.user, operator, ANY_STATUS)
+        found = find_operator(request.user, operator, ANY_STATUS)
         actions.ready(found.pk)
         return Response(_show(found.pk))

@@ -6,7 +6,7 @@ from django.urls import path, re_path
 
 from agents import api as agents
 from campaigns import api as campaigns
-from dialer.api import attempts, docs, errors, exports, live, sessions, statistics
+from dialer.api import attempts, docs, errors, exports, live, sessions, statistics, why
 from dialer.webhooks import api as webhooks
 from members import api as members
 from members import do_not_call_api as do_not_call
@@ -33,6 +33,7 @@ urlpatterns = [
     path(f"{V2}operators/<str:operator>", agents.OneOperator.as_view(), name="api-operator"),
     path(f"{V2}operators/<str:operator>/status", agents.OperatorStatusView.as_view(), name="api-operator-status"),
     path(f"{V2}operators/<str:operator>/ready", agents.OperatorReady.as_view(), name="api-operator-ready"),
+    path(f"{V2}operators/<str:operator>/why", why.OperatorWhy.as_view(), name="api-operator-why"),
     path(f"{V2}attempts", attempts.Attempts.as_view(), name="api-attempts"),
     path(f"{V2}attempts/<str:attempt>", attempts.OneAttempt.as_view(), name="api-attempt"),
     path(f"{V2}attempts/<str:attempt>/hangup", attempts.AttemptHangUp.as_view(), name="api-attempt-hangup"),
@@ -50,6 +51,7 @@ urlpatterns = [
     path(f"{CAMPAIGN}causes", campaigns.Causes.as_view(), name="api-causes"),
     path(f"{CAMPAIGN}tiers", campaigns.Tiers.as_view(), name="api-tiers"),
     path(f"{CAMPAIGN}statistics", campaigns.Statistics.as_view(), name="api-statistics"),
+    path(f"{CAMPAIGN}funnel", why.CampaignFunnel.as_view(), name="api-funnel"),
     path(f"{CAMPAIGN}attempts", attempts.CampaignAttempts.as_view(), name="api-campaign-attempts"),
     path(f"{CAMPAIGN}attempts/export", exports.AttemptsExport.as_view(), name="api-attempts-export"),
     path(f"{CAMPAIGN}members", members.Members.as_view(), name="api-members"),
@@ -58,6 +60,7 @@ urlpatterns = [
     path(f"{CAMPAIGN}members/export", exports.MembersExport.as_view(), name="api-members-export"),
     path(MEMBER, members.OneMember.as_view(), name="api-member"),
     path(f"{MEMBER}/status", members.MemberStatus.as_view(), name="api-member-status"),
+    path(f"{MEMBER}/why", why.MemberWhy.as_view(), name="api-member-why"),
     path(f"{MEMBER}/end", members.MemberEnd.as_view(), name="api-member-end"),
     path(f"{MEMBER}/callback", members.MemberCallback.as_view(), name="api-member-callback"),
     path(f"{MEMBER}/communications", members.Communications.as_view(), name="api-communications"),

@@ -8,7 +8,7 @@ pass would make (``dispatch.choose``), of which nothing is written. Who has no b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -34,6 +34,8 @@ COUNTED: Final = 10_000
 """Those before a subscriber are counted so far; beyond it there are more."""
 LATE: Final = 5.0
 """Real seconds without a pass of the dial loop, which runs each second, after which it holds everybody back."""
+CAMPAIGNS: Final = 10
+"""Campaigns of an operator that are spoken of."""
 TRIES: Final = 32
 """Openings that are looked at for one that lasts as long as an operator's phone rings."""
 
@@ -63,14 +65,21 @@ class Step:
     """A part of a list that nothing else counts."""
 
     code: str
-    label: str
-    tone: str
     count: int
     until: datetime | None = None
     """When the first of them goes on, if that is known."""
     zone: str = ""
     parts: Sequence[tuple[str, int]] = ()
     """Ends by their cause."""
+
+    @property
+    def label(self) -> str:
+        """What it is called, in the language of whoever asks."""
+        return str(STEPS[self.code][0])
+
+    @property
+    def tone(self) -> str:
+        return STEPS[self.code][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,9 +412,13 @@ def of_campaign(campaign_id: int) -> Funnel:
     campaign = view.room.campaigns.get(campaign_id)
     if campaign is None:
         raise Campaign.DoesNotExist
-    found = readings.shared(f"why:{campaign_id}", lambda: _count(view, campaign), times=readings.COUNTS_TIMES)
+    found = _counted(view, campaign)
     blockers = [*view.of_loop(), *view.of_campaign(campaign), *view.of_capacity(campaign)]
     return replace(found, blockers=blockers)
+
+
+def _counted(view: _View, campaign: Campaign) -> Funnel:
+    return readings.shared(f"why:{campaign.pk}", lambda: _count(view, campaign), times=readings.COUNTS_TIMES)
 
 
 def _count(view: _View, campaign: Campaign) -> Funnel:
@@ -434,11 +447,13 @@ def _step(code: str, found: list[_Standing], view: _View, campaign: Campaign) ->
     if code == "ended":
         for standing in found:
             causes[standing.end_cause] += standing.many
-    label, tone = STEPS[code]
     return Step(
-        code=code, label=str(label), tone=tone, count=sum(standing.many for standing in found), until=until,
-        zone=zone if until else "", parts=causes.most_common(),
-    )  # fmt: skip
+        code=code,
+        count=sum(standing.many for standing in found),
+        until=until,
+        zone=zone if until else "",
+        parts=causes.most_common(),
+    )
 
 
 STEPS: Final = {
@@ -466,9 +481,10 @@ STEPS: Final = {
 # --- operators --------------------------------------------------------------------------------------------------
 
 
-def of_operator(operator_id: int) -> list[Blocker]:
+def of_operator(operator_id: int, only: Collection[int] | None = None) -> list[Blocker]:
     """Tell why an operator gets no call now, in order; nothing: the next pass gives him one.
 
+    ``only``: the campaigns that whoever asks may see; of others no name and no figure is told.
     Raises ``Operator.DoesNotExist``. A constant number of statements, but for the lists that nobody is ready of.
     """
     now = clock.now()
@@ -479,6 +495,7 @@ def of_operator(operator_id: int) -> list[Blocker]:
         if not getattr(him, f"claim_{name}") and not (name == "waiting" and _is_away(him))
     ]
     served = list(Campaign.objects.filter(tiers__operator=operator_id).order_by("-priority", "name"))
+    seen = [campaign for campaign in served if only is None or campaign.pk in only]
     view = _View.read(*(campaign.pk for campaign in served))
     found = [*view.of_loop(), *found]
     if not served:
@@ -492,17 +509,7 @@ def of_operator(operator_id: int) -> list[Blocker]:
         return found
     running = [campaign for campaign in served if campaign.pk in view.running]
     if not running:
-        wakes = min((until for campaign in served if (until := view.sleeps.get(campaign.pk))), default=None)
-        found.append(
-            Blocker(
-                code="no_campaign",
-                text=_("None of his campaigns runs now: %s.")
-                % ", ".join(f"{campaign.name} ({campaign.get_state_display().lower()})" for campaign in served[:5]),
-                remedy="" if wakes else _("RUN one of them."),
-                clears=wakes is not None,
-                until=wakes,
-            )
-        )
+        found.append(_none_runs(view, seen))
     if any(item.code != "loop" for item in found):
         return found
     if him.pk in view.unreachable:
@@ -512,7 +519,25 @@ def of_operator(operator_id: int) -> list[Blocker]:
     matches, looked_at = view.next_pass()
     if any(match.operator == him.pk for match in matches):
         return found
-    return [*found, *_not_chosen(view, him, running, looked_at)]
+    told = [campaign for campaign in seen if campaign.pk in view.running]
+    found += _not_chosen(view, him, told[:CAMPAIGNS], looked_at)
+    if len(running) > min(len(told), CAMPAIGNS):
+        found.append(
+            Blocker(code="other_campaigns", text=_("Other campaigns of his have no call for him either."), clears=True)
+        )
+    return found
+
+
+def _none_runs(view: _View, seen: list[Campaign]) -> Blocker:
+    wakes = min((until for campaign in seen if (until := view.sleeps.get(campaign.pk))), default=None)
+    names = [f"{campaign.name} ({campaign.get_state_display().lower()})" for campaign in seen[:CAMPAIGNS]]
+    return Blocker(
+        code="no_campaign",
+        text=_("None of his campaigns runs now: %s.") % ", ".join(names) if names else _("None of his campaigns runs."),
+        remedy="" if wakes else _("RUN one of them."),
+        clears=wakes is not None,
+        until=wakes,
+    )
 
 
 def _is_away(him: Operator) -> bool:
@@ -540,7 +565,7 @@ def _not_chosen(view: _View, him: Operator, running: list[Campaign], looked_at: 
                 count=before or None,
             )  # fmt: skip
         else:
-            yield _nobody_ready(of_campaign(campaign.pk), campaign)
+            yield _nobody_ready(_counted(view, campaign), campaign)
 
 
 def _nobody_ready(funnel: Funnel, campaign: Campaign) -> Blocker:

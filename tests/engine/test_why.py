@@ -11,18 +11,15 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.cache import cache
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
-from redis import Redis
 
-from agents.models import Operator, OperatorState, OperatorStatus, Tier, claim_conditions
-from campaigns.models import Campaign, CampaignState, Gateway
-from dialer import clock, verbs
-from dialer.engine import dispatch, lanes, why
+from agents.models import Operator, OperatorState, OperatorStatus, Tier
+from campaigns.models import Campaign, CampaignState
+from dialer import verbs
+from dialer.engine import dispatch, why
 from dialer.engine.why import Blocker
-from dialer.models import Attempt, Node
+from dialer.models import Attempt
 from members import actions, planning
-from members.models import OPEN_STATES, Communication, DoNotCall, Member, MemberState
+from members.models import Communication, DoNotCall, Member, MemberState
 from tests.factories import (
     make_attempt,
     make_calendar,
@@ -229,9 +226,7 @@ class World:
             lambda: DoNotCall.objects.create(digits=first_digits(member), created_at=NOW),
             lambda: DoNotCall.objects.create(digits=first_digits(member), created_at=NOW, campaign=self.campaigns[0]),
             lambda: update(member, sticky_operator=self.away, sticky_until=NOW + HOUR),
-            lambda: update(
-                member, sticky_operator=dice.choice(self.operators or [self.away]), sticky_until=NOW + HOUR
-            ),
+            lambda: update(member, sticky_operator=dice.choice(self.operators or [self.away]), sticky_until=NOW + HOUR),
             lambda: update(member, sticky_operator=self.away, sticky_until=NOW - HOUR) if not self.scarce else None,
             lambda: on_a_call(member) if member.state == MemberState.READY else None,
             lambda: hold(member, NOW + HOUR) if member.state == MemberState.READY else None,
@@ -283,9 +278,7 @@ def test_however_scarce_lines_and_operators_are_the_next_pass_takes_exactly_thos
     to_operators = {operator.pk: why.of_operator(operator.pk) for operator in world.operators}
     claimed = Attempt.objects.filter(pk__in=dispatch.run_pass().claimed)
     assert {pk for pk, blockers in told.items() if not blockers} == {attempt.member_id for attempt in claimed}
-    assert {pk for pk, blockers in to_operators.items() if not blockers} == {
-        attempt.operator_id for attempt in claimed
-    }
+    assert {pk for pk, blockers in to_operators.items() if not blockers} == {attempt.operator_id for attempt in claimed}
 
 
 @pytest.mark.parametrize("seed", range(200, 215))
