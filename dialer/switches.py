@@ -10,19 +10,23 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from agents.models import Registration
-from dialer import clock, live, readings
+from dialer import clock, live
+from dialer.api import scope
+from dialer.api.scope import Scope
 from dialer.engine import lease, nodes
 from dialer.engine.lease import Listeners
 from dialer.engine.policy import pace
 from dialer.models import Node, Repair
+from dialer.readings import shared
 from dialer.switch.nodes import configured
 
 RATED_OVER = 10
@@ -32,21 +36,28 @@ REPAIRS = 20
 """Newest repairs that are listed."""
 LOOKED_INTO = 10_000
 """Newest repairs that are counted by kind."""
-_KEY = "switches:snapshot"
 
 
-def snapshot_json() -> str:
-    """Return what the page shows now, as JSON. However many viewers ask, the database is read once a second."""
-    body = readings.shared(_KEY, lambda: json.dumps(read(), separators=(",", ":"), ensure_ascii=False))
+def snapshot_json(only: Scope = None) -> str:
+    """Return what the page shows now, as JSON, with the repairs of all campaigns or of some.
+
+    However many viewers of the same campaigns ask, the database is read once a second.
+    """
+    body = shared(_key(only), lambda: json.dumps(read(only), separators=(",", ":"), ensure_ascii=False))
     return f'{{"now":{live.ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 
-def forget() -> None:
+def forget(only: Scope = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    live.forget(_KEY)
+    cache.delete_many([_key(None), _key(only)])
 
 
-def read() -> dict[str, Any]:
+def _key(only: Scope) -> str:
+    """Return under which name a reading is kept: words are of a language, and repairs of campaigns."""
+    return f"switches:snapshot:{get_language()}{scope.mark(only)}"
+
+
+def read(only: Scope = None) -> dict[str, Any]:
     """Read what the page shows. Seven statements."""
     now = clock.now()
     try:
@@ -58,7 +69,7 @@ def read() -> dict[str, Any]:
     phones = dict(
         Registration.objects.filter(registered=True).values_list("node_id").annotate(count=Count("*")).order_by()
     )
-    repairs = _count_repairs(now)
+    repairs = _count_repairs(now, only)
     shown = []
     for name in sorted({*known, *found}):
         node = found.get(name) or Node(name=name)
@@ -73,7 +84,7 @@ def read() -> dict[str, Any]:
         "repairs": {
             "total": kinds.total(),
             "kinds": [{"kind": kind, "label": in_words(kind), "count": count} for kind, count in kinds.most_common()],
-            "newest": [_repair(row) for row in _newest_repairs()],
+            "newest": [_repair(row) for row in repairs_of(only)[:REPAIRS]],
         },
     }
 
@@ -180,12 +191,13 @@ def in_words(kind: str) -> str:
     return str(KINDS.get(kind) or kind.replace("_", " "))
 
 
-def _count_repairs(now: datetime) -> defaultdict[int | None, Counter[str]]:
+def _count_repairs(now: datetime, only: Scope) -> defaultdict[int | None, Counter[str]]:
     """Count the repairs of the last day by switch and kind. Two statements."""
     newest = Repair.objects.aggregate(newest=Max("pk"))["newest"] or 0
     found: defaultdict[int | None, Counter[str]] = defaultdict(Counter)
     for node_id, kind, count in (
-        Repair.objects.filter(pk__gt=newest - LOOKED_INTO, at__gt=now - REPAIRED_OVER)
+        repairs_of(only)
+        .filter(pk__gt=newest - LOOKED_INTO, at__gt=now - REPAIRED_OVER)
         .order_by()
         .values_list("node_id", "kind")
         .annotate(count=Count("*"))
@@ -194,8 +206,10 @@ def _count_repairs(now: datetime) -> defaultdict[int | None, Counter[str]]:
     return found
 
 
-def _newest_repairs() -> list[Repair]:
-    return list(Repair.objects.select_related("node", "attempt").order_by("-pk")[:REPAIRS])
+def repairs_of(only: Scope) -> QuerySet[Repair]:
+    """Return the repairs that may be shown, the newest first: those of some campaigns, and of no attempt."""
+    found = Repair.objects.select_related("node", "attempt").order_by("-pk")
+    return found if only is None else found.filter(Q(attempt__isnull=True) | Q(attempt__campaign__in=only))
 
 
 def _repair(repair: Repair) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def _acted(request: HttpRequest, campaign_id: int, act: Callable[[Campaign], tup
 def switches(request: HttpRequest) -> HttpResponse:
     """Show the switches, who hears them, what they carry, and what was repaired."""
     shown = {
-        "snapshot": json.loads(switches_page.snapshot_json()),
+        "snapshot": json.loads(switches_page.snapshot_json(scope.of(request.user))),
+        "tab": "switches",
         "may_drain": request.user.has_perm("dialer.change_node"),
     }
     return render(request, "switches.html", shown)
@@ -118,7 +119,7 @@ def switches(request: HttpRequest) -> HttpResponse:
 @for_supervisors_scripts
 def switches_json(request: HttpRequest) -> HttpResponse:
     """Give what the page of the switches shows now."""
-    return HttpResponse(switches_page.snapshot_json(), content_type="application/json")
+    return HttpResponse(switches_page.snapshot_json(scope.of(request.user)), content_type="application/json")
 
 
 @require_POST
@@ -143,7 +144,7 @@ def _act_on_switch(request: HttpRequest, node_id: int, act: Callable[..., Node],
     except Refused as refusal:
         return JsonResponse({"tone": "bad", "code": refusal.code, "message": refusal.message}, status=404)
     finally:
-        switches_page.forget()
+        switches_page.forget(scope.of(request.user))
         live_page.forget()
     return JsonResponse({"tone": "good", "message": f"{node}: {done}"})
 

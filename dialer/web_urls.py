@@ -6,12 +6,16 @@ from django.urls import include, path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
-from dialer.web import metrics, operators, statistics
+from dialer.web import metrics, operators, statistics, system, why
 from members import views as lists
 
 urlpatterns = [
     path("", views.live, name="live"),
     path("live.json", views.live_json, name="live-json"),
+    path("system/", system.system, name="system"),
+    path("system/repairs/", system.repairs, name="system-repairs"),
+    path("system/invariants/", system.invariants, name="system-invariants"),
+    path("system/invariants/check", system.check_invariants, name="system-check"),
     path("switches/", views.switches, name="switches"),
     path("switches.json", views.switches_json, name="switches-json"),
     path("switches/<int:node_id>/drain", views.drain, name="switch-drain"),
@@ -32,6 +36,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
     path("campaigns/<int:campaign_id>/statistics/", statistics.of_campaign, name="statistics"),
     path("statistics/", statistics.everything, name="all-statistics"),
+    path("campaigns/<int:campaign_id>/funnel", why.funnel, name="funnel"),
+    path("campaigns/<int:campaign_id>/subscribers/<int:member_id>/why", why.of_member, name="member-why"),
     path("", include("members.uploads.urls")),
     path("do-not-call/", lists.do_not_call, name="do-not-call"),
     path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),

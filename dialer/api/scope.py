@@ -5,6 +5,7 @@ What belongs to no campaign, as a route for all of them, he may see but not chan
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from django.db.models import Q, QuerySet
@@ -29,6 +30,11 @@ def of(user: Any) -> Scope:
         return None
     found = list(CampaignAccess.objects.filter(user=user.pk).values_list("campaign", flat=True))
     return frozenset(campaign for campaign in found if campaign is not None) if found else None
+
+
+def mark(only: Scope) -> str:
+    """Return what tells a reading of some campaigns from others, for the end of its key."""
+    return "" if only is None else ":" + sha256(repr(sorted(only)).encode()).hexdigest()
 
 
 def within(rows: Rows, user: Any, path: str = "campaign", *, common: bool = False) -> Rows:

@@ -10,7 +10,6 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from django.db.models import Count, QuerySet
@@ -20,6 +19,7 @@ from django.utils.translation import gettext as _
 from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
 from campaigns.models import Campaign
 from dialer import clock, live, readings
+from dialer.api import scope
 from dialer.api.scope import Scope
 from dialer.models import Outcome
 from dialer.statistics.queries import Asked, Duty
@@ -48,8 +48,7 @@ def forget(only: Scope = None) -> None:
 
 def _key(name: str, only: Scope = None) -> str:
     """Return under which name a reading is kept: words are of a language, and calls of campaigns."""
-    of = "" if only is None else sha256(repr(sorted(only)).encode()).hexdigest()
-    return f"{_KEY}{name}:{get_language()}:{of}"
+    return f"{_KEY}{name}:{get_language()}{scope.mark(only)}"
 
 
 def read(only: Scope = None) -> dict[str, Any]:

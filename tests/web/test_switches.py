@@ -196,14 +196,14 @@ def test_the_number_of_statements_is_constant(node: Node) -> None:
 # --- who may ----------------------------------------------------------------------------------------------------
 
 
-def test_the_page_brings_its_first_snapshot_and_is_found_from_the_live_page(supervisor: Client, node: Node) -> None:
+def test_the_page_brings_its_first_snapshot_and_is_found_from_the_system(supervisor: Client, node: Node) -> None:
     page = supervisor.get("/switches/").content
     found = re.search(rb'<script id="snapshot" type="application/json">(.+?)</script>', page)
     assert found
     assert json.loads(found[1])["switches"][0]["name"] == NAME
-    assert b'aria-current="page">Switches' in page
+    assert b'href="/switches/" aria-current="page">Switches' in page
     assert supervisor.get("/switches.json").json()["switches"][0]["name"] == NAME
-    assert b'href="/switches/"' in supervisor.get("/").content
+    assert b'href="/switches/"' in supervisor.get("/system/").content
 
 
 def test_it_is_for_supervisors_alone(node: Node) -> None:
