@@ -73,9 +73,9 @@ class StatisticsForm(forms.Form):
         super().__init__(usual | {name: value for name, value in given.items() if value})
         self.user, self.owner = user, campaign
         zones = dict.fromkeys([usual["zone"], *pytz.common_timezones])
-        self._choice("zone").choices = [(name, name) for name in zones]
+        self._field("zone").choices = [(name, name) for name in zones]
         if campaign is None:
-            self._models("campaign").queryset = scope.campaigns(user).select_related("calendar").order_by("name")
+            self._field("campaign").queryset = scope.campaigns(user).select_related("calendar").order_by("name")
         else:
             del self.fields["campaign"]
         if not user.has_perm(reading.SEE_OPERATORS):
@@ -85,10 +85,7 @@ class StatisticsForm(forms.Form):
             self.fields[name].widget.attrs["data-search"] = ""
         self.fields["preset"].widget.attrs.pop("class")
 
-    def _choice(self, name: str) -> Any:
-        return self.fields[name]
-
-    def _models(self, name: str) -> Any:
+    def _field(self, name: str) -> Any:
         return self.fields[name]
 
     def clean(self) -> dict[str, Any]:
