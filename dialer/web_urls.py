@@ -6,7 +6,7 @@ from django.urls import include, path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
-from dialer.web import metrics, operators, statistics, system, why
+from dialer.web import metrics, operators, statistics, system
 from members import views as lists
 
 urlpatterns = [
@@ -36,8 +36,6 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
     path("campaigns/<int:campaign_id>/statistics/", statistics.of_campaign, name="statistics"),
     path("statistics/", statistics.everything, name="all-statistics"),
-    path("campaigns/<int:campaign_id>/funnel", why.funnel, name="funnel"),
-    path("campaigns/<int:campaign_id>/subscribers/<int:member_id>/why", why.of_member, name="member-why"),
     path("", include("members.uploads.urls")),
     path("do-not-call/", lists.do_not_call, name="do-not-call"),
     path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),
