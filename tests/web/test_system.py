@@ -91,8 +91,8 @@ def test_a_queue_without_a_worker(well: Redis) -> None:
     [told] = problems()
     assert "No worker takes the queue “uploads”." in told
     assert "-Q uploads" in told
-    for name in well.smembers(heartbeats.PROCESSES_KEY):
-        well.expire(f"{heartbeats.PROCESSES_KEY}:{name.decode()}", heartbeats.PROCESS_TTL - 21)
+    for one in heartbeats.processes(well):
+        well.expire(f"{heartbeats.PROCESSES_KEY}:{one.kind} {one.host} {one.pid}", heartbeats.PROCESS_TTL - 21)
     assert len(problems()) == 3, "who is silent for long does not count"
 
 
