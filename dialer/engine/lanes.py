@@ -197,26 +197,30 @@ _BEFORE = [
 def _count(ranges: Sequence[str]) -> str:
     several = " UNION ALL ".join(
         f"""
-        SELECT 1
-        FROM members_member AS m
+        SELECT FROM members_member AS m
         JOIN members_communication AS c ON c.id = m.next_communication_id
         WHERE m.state = 'ready' AND m.campaign_id = lane.campaign AND m.zones = lane.zones
           AND m.next_gateway_id = lane.gateway AND COALESCE(m.sticky_operator_id, 0) = lane.sticky
           AND {" AND ".join(CONDITIONS.values())} AND {within}
-        """  # noqa: S608
+        """
         for within in ranges
     )
     return f"""
-        SELECT count(*) FROM (
-            SELECT 1
-            FROM unnest(%(campaigns)s::bigint[], %(zones)s::text[], %(gateways)s::bigint[], %(stickies)s::bigint[])
-                 AS asked(campaign, zones, gateway, sticky)
-            CROSS JOIN (SELECT %(maximum)s::int AS maximum, %(now)s::timestamptz AS unexpired) AS rule
-            CROSS JOIN LATERAL (SELECT asked.*, rule.*) AS lane
-            {"JOIN members_member AS his ON his.id = %(member)s" if "his." in several else ""}
-            CROSS JOIN LATERAL ({several}) AS before
-            LIMIT %(most)s
-        ) AS counted
+        WITH lane AS (
+            SELECT *, %(now)s::timestamptz AS unexpired
+            FROM unnest(%(campaigns)s::bigint[], %(zones)s::text[], %(gateways)s::bigint[], %(stickies)s::bigint[],
+                        %(maximums)s::int[]) AS asked(campaign, zones, gateway, sticky, maximum)
+        )
+        SELECT its.campaign, (
+            SELECT count(*) FROM (
+                SELECT FROM lane
+                {"JOIN members_member AS his ON his.id = %(member)s" if "his." in several else ""}
+                CROSS JOIN LATERAL ({several}) AS before
+                WHERE lane.campaign = its.campaign
+                LIMIT %(most)s
+            ) AS counted
+        )
+        FROM (SELECT DISTINCT campaign FROM lane) AS its
     """  # noqa: S608
 
 
@@ -224,9 +228,12 @@ _COUNT_BEFORE = _count(_BEFORE)
 _COUNT_ALL = _count(["TRUE"])
 
 
-def count_before(lanes: Sequence[Lane], *, member: int | None, maximum: int, now: datetime, most: int) -> int:
-    """Count those in some lanes of a campaign who may be called now and come before a subscriber, or all (``None``).
+def count_before(
+    lanes: Mapping[Lane, int], *, member: int | None, now: datetime, most: int
+) -> dict[int, int]:  # fmt: skip
+    """Count for each campaign those in some lanes of it who may be called now and come before a subscriber.
 
+    ``lanes`` are given with the maximum of counted attempts of each lane's campaign; without a ``member`` all count.
     Counts to ``most``. One statement; reads no further.
     """
     with connection.cursor() as cursor:
@@ -237,10 +244,10 @@ def count_before(lanes: Sequence[Lane], *, member: int | None, maximum: int, now
                 "zones": [lane.zones for lane in lanes],
                 "gateways": [lane.gateway for lane in lanes],
                 "stickies": [lane.sticky for lane in lanes],
-                "maximum": maximum,
+                "maximums": list(lanes.values()),
                 "now": now,
                 "most": most,
                 "member": member,
             },
         )
-        return int(cursor.fetchone()[0])
+        return dict(cursor.fetchall())

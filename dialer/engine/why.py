@@ -998,7 +998,7 @@ class _View:
         )
 
     def _before(self, member: Member, lane: Lane) -> int:
-        """Count who is called before him: of his campaign, and of those that share operators with it."""
+        """Count who comes before him, of his campaign and of those that share operators with it. Five statements."""
         his = self.room.campaigns[member.campaign_id]
         rivals = set(
             Campaign.objects.filter(pk__in=self.running, tiers__operator__tiers__campaign=his.pk)
@@ -1008,32 +1008,27 @@ class _View:
         on_duty = set(
             Operator.objects.filter(status__in=READY_STATUSES, tiers__campaign=his.pk).values_list("pk", flat=True)
         )
-        several: dict[int, list[Lane]] = {}
-        for found in lanes.ready_lanes([his.pk, *rivals]):
-            if (
-                self.room.is_open(found.campaign, found.zones, 0, self.now)
-                and found.gateway in self.room.capacities
-                and (not found.sticky or found.sticky in on_duty)
-            ):
-                several.setdefault(found.campaign, []).append(found)
+        several = {
+            found: self.room.campaigns[found.campaign].max_retries
+            for found in lanes.ready_lanes([his.pk, *rivals])
+            if self.room.is_open(found.campaign, found.zones, 0, self.now)
+            and found.gateway in self.room.capacities
+            and (not found.sticky or found.sticky in on_duty)
+        }
 
-        def count(campaign: Campaign, before: Member | None) -> int:
-            chosen = several.get(campaign.pk, [])
-            return lanes.count_before(
-                chosen, maximum=campaign.max_retries, now=self.now, most=COUNTED + 1,
-                member=before.pk if before else None,
-            ) if chosen else 0  # fmt: skip
+        def count(which: Collection[int], before: int | None) -> dict[int, int]:
+            chosen = {found: maximum for found, maximum in several.items() if found.campaign in which}
+            return lanes.count_before(chosen, member=before, now=self.now, most=COUNTED + 1) if chosen else {}
 
-        ahead = count(his, member)
+        ahead = count({his.pk}, member.pk).get(his.pk, 0)
+        of_rivals = count(rivals, None)
         of_equals = 0
-        for pk in rivals:
+        for pk, ready in of_rivals.items():
             rival = self.room.campaigns[pk]
-            if rival.priority > his.priority:
-                ahead += count(rival, None)
-            elif rival.priority == his.priority:
+            if rival.priority == his.priority:
                 # Equals take turns, the least recently served first.
-                turns = ahead + (self.room.turn(pk) < self.room.turn(his.pk))
-                of_equals += min(turns, count(rival, None))
+                of_equals += min(ready, ahead + (self.room.turn(pk) < self.room.turn(his.pk)))
+        ahead += sum(ready for pk, ready in of_rivals.items() if self.room.campaigns[pk].priority > his.priority)
         return min(COUNTED + 1, ahead + of_equals)
 
     def before_operator(self, campaign: Campaign, him: Operator) -> int:
