@@ -287,8 +287,8 @@ class Attempt(models.Model):
             ),
             models.Index(fields=["campaign", "-id"], name="attempt_by_campaign"),
             models.Index(fields=["operator", "-id"], name="attempt_by_operator"),
-            # lists of a while, of one campaign or of many
-            models.Index(fields=["reserved_at", "id", "campaign"], name="attempt_by_reservation"),
+            # lists and statistics of a while, of one campaign or of many, of one operator or of all
+            models.Index(fields=["reserved_at", "id", "campaign", "operator"], name="attempt_reserved"),
             models.Index(
                 fields=["ended_at", "id", "campaign"], condition=Q(ended_at__isnull=False), name="attempt_by_end"
             ),
