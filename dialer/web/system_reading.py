@@ -97,7 +97,7 @@ def read(only: Scope) -> dict[str, Any]:
         "versions": [
             ("Python", platform.python_version()),
             *((name, version(name)) for name in PACKAGES),
-            *((f"FreeSWITCH {one['name']}", one["version"]) for one in of_switches if one["version"]),
+            *((f"FreeSWITCH {one['name']}", one["version"].split(" ")[0]) for one in of_switches if one["version"]),
         ],
     }
 
