@@ -18,7 +18,9 @@ from agents.models import Operator, OperatorState, OperatorStatus, Registration,
 from campaigns.models import Campaign, CampaignState, Gateway
 from dialer import clock, verbs
 from dialer.engine import dispatch, lanes, why
-from dialer.engine.why import Blocker
+from dialer.engine.why import Blocker, turns
+from dialer.engine.why.members import Standing
+from dialer.engine.why.operators import OF_OPERATOR
 from dialer.models import Attempt, Node
 from members import actions, planning
 from members.models import Communication, DoNotCall, Member, MemberState
@@ -583,7 +585,7 @@ def test_a_dial_loop_that_stands_still_holds_everybody_back(
 # --- whose turn it is -------------------------------------------------------------------------------------------
 
 
-def turns(campaigns: list[Campaign]) -> list[int]:
+def in_turn() -> list[int]:
     """Free the one operator after each call; return the subscribers in the order in which they were claimed."""
     order = []
     while claimed := dispatch.run_pass().claimed:
@@ -626,7 +628,7 @@ def test_how_many_come_before_is_the_order_in_which_they_are_claimed(gateway: Ga
     for pk in Member.objects.values_list("pk", flat=True):
         blockers = why.of_member(pk)
         told[pk] = only(blockers).count if blockers else 0
-    claimed = turns(several)
+    claimed = in_turn()
     assert set(told) == set(claimed)
     assert {pk: told[pk] for pk in claimed} == {pk: place for place, pk in enumerate(claimed)}
 
@@ -646,7 +648,7 @@ def test_with_busy_operators_both_are_told_what_keeps_them_and_how_many_come_bef
 
 
 def test_those_before_are_counted_so_far_and_no_further(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(why, "COUNTED", 4)
+    monkeypatch.setattr(turns, "COUNTED", 4)
     members = [make_member(campaign) for _ in range(7)]
     assert [why.of_member(member.pk)[0].text for member in members[4:]] == [
         "4 subscribers come before him.",
@@ -682,11 +684,11 @@ def test_an_operator_is_told_each_thing_that_keeps_him_from_calls(
 
 
 def test_every_condition_of_the_claim_on_an_operator_has_words() -> None:
-    assert set(why._OF_OPERATOR) == set(claim_conditions(clock.now()))
+    assert set(OF_OPERATOR) == set(claim_conditions(clock.now()))
 
 
 def test_every_condition_of_the_claim_on_a_subscriber_has_words() -> None:
-    assert set(lanes.CONDITIONS) <= set(why._Standing._fields)
+    assert set(lanes.CONDITIONS) <= set(Standing._fields)
     assert set(dispatch.LANE_CONDITIONS) == {"line", "sticky", "open"}
 
 
