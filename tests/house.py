@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import pytest
 from django.db import connections
 
-from dialer.engine import tasks
+from dialer.engine import invariants, tasks
 from dialer.engine.listener import Listener
 from dialer.models import Attempt
+from dialer.simulator.thread import SimulatorThread
 from dialer.switch.nodes import configured
 
 
@@ -44,3 +47,21 @@ class House:
         """Stop the listener, as a crash of it would."""
         self.listener.stopping.set()
         self.thread.join(10)
+
+
+class SimulatedHouse(House):
+    """The product around one simulated switch."""
+
+    def __init__(self, simulator: SimulatorThread) -> None:
+        self.simulator = simulator
+
+
+@pytest.fixture
+def house(settings: Any) -> Iterator[SimulatedHouse]:
+    with SimulatorThread() as simulator:
+        settings.FREESWITCH_URL = simulator.url
+        found = SimulatedHouse(simulator)
+        found.listen()
+        yield found
+        found.deafen()
+        assert invariants.find_violations() == []

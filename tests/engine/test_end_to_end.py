@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, CampaignState, ConnectOrder
 from dialer import clock, verbs
-from dialer.engine import invariants, tasks
+from dialer.engine import tasks
 from dialer.models import Attempt, Node, Repair
-from dialer.simulator.thread import SimulatorThread
 from members.models import Member, MemberState
 from tests.factories import make_campaign, make_gateway, make_member, make_operator, make_route
-from tests.house import House
+from tests.house import SimulatedHouse
+from tests.house import house as house
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-
-class SimulatedHouse(House):
-    """The product around one simulated switch."""
-
-    def __init__(self, simulator: SimulatorThread) -> None:
-        self.simulator = simulator
-
-
-@pytest.fixture
-def house(settings: Any) -> Iterator[SimulatedHouse]:
-    with SimulatorThread() as simulator:
-        settings.FREESWITCH_URL = simulator.url
-        found = SimulatedHouse(simulator)
-        found.listen()
-        yield found
-        found.deafen()
-        assert invariants.find_violations() == []
 
 
 def a_campaign(**fields: object) -> Campaign:
