@@ -30,4 +30,4 @@ def test_the_benchmark_of_statistics_measures_them(tmp_path: Path) -> None:
         assert line.startswith(name)
         short, long, ratio = map(float, line.removeprefix(name).split("(")[0].split())
         assert short > 0
-        assert ratio == pytest.approx(long / short, rel=0.1)
+        assert ratio == pytest.approx(long / short, rel=0.1), "one round has one ratio"
