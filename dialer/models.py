@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import Count, ExpressionWrapper, F, Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import ConnectOrder
@@ -111,6 +111,10 @@ SLOW_BRIDGE = 2
 """Seconds from answer to bridge that are too many."""
 
 
+TALK = ExpressionWrapper(F("talk_ended_at") - F("bridged_at"), models.DurationField())
+"""How long the two of an attempt talked; empty while they do, and when they never did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answering:
     """How the answered calls of a while went on."""
@@ -133,6 +137,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def ended(self) -> AttemptQuerySet:
         return self.filter(ended_at__isnull=False)
+
+    def talked_for(self, length: timedelta) -> AttemptQuerySet:
+        """Those whose two parties talked for so long, or longer."""
+        return self.alias(talk=TALK).filter(talk__gte=length, bridged_at__isnull=False, talk_ended_at__isnull=False)
 
     def answering(self, now: datetime) -> Answering:
         """Count how the answered calls of the last 30 days went on; one statement."""
@@ -304,6 +312,14 @@ class Attempt(models.Model):
                 ],
                 condition=Q(ended_at__isnull=False),
                 name="attempt_figures",
+            ),
+            # lists of long talks
+            models.Index(
+                F("campaign"),
+                TALK,
+                F("id"),
+                condition=Q(bridged_at__isnull=False, talk_ended_at__isnull=False),
+                name="attempt_talk",
             ),
             # the rate of abandonment
             models.Index(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from django.db import connection
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_field
@@ -26,6 +27,7 @@ from dialer.api.fields import (
     Moment,
     Query,
     QueryFlag,
+    QueryId,
     QueryMoment,
     Reference,
     Text,
@@ -37,7 +39,7 @@ from dialer.api.views import Endpoint, one
 from dialer.models import Attempt
 from members import actions, numbers, rows
 from members.actions import OnDuplicate
-from members.models import Communication, Member, MemberState, ZoneSource
+from members.models import OPEN_STATES, Communication, Member, MemberState, ZoneSource
 
 MOST_ROWS = 10_000
 """Subscribers that one request adds at most."""
@@ -209,6 +211,17 @@ class MembersQuery(Query):
     )  # fmt: skip
     ended_from = QueryMoment(required=False, help_text="Ended at this instant or later.")
     ended_before = QueryMoment(required=False)
+    due_from = QueryMoment(required=False, help_text="May be called again, and is due at this instant or later.")
+    due_before = QueryMoment(required=False)
+    attempts_from = serializers.IntegerField(
+        required=False, min_value=0, max_value=rows.LARGEST, help_text="Had so many attempts that count, or more."
+    )
+    attempts_to = serializers.IntegerField(required=False, min_value=0, max_value=rows.LARGEST)
+    called_in = serializers.CharField(
+        required=False, max_length=64, help_text="A time zone by whose clock he is called."
+    )
+    operator = QueryId(required=False, help_text="Had an attempt with this operator.")
+    upload = QueryId(required=False, help_text="Came with this file.")
 
 
 ORDERS: Mapping[str, Order] = {
@@ -216,13 +229,18 @@ ORDERS: Mapping[str, Order] = {
     "-created": Order("created_at", descending=True),
     "ended": Order("ended_at"),
     "-ended": Order("ended_at", descending=True),
+    "due": Order("due_at"),
+    "-due": Order("due_at", descending=True),
+    "attempts": Order("counted", whole=True),
+    "-attempts": Order("counted", descending=True, whole=True),
 }
 
 
 class MemberListQuery(MembersQuery, PageQuery):
     sort = serializers.ChoiceField(
-        list(ORDERS), default="created", help_text="By entry, or by when they ended (those who have)."
-    )
+        list(ORDERS), default="created",
+        help_text="By entry, by attempts, by when they ended (those who have), or by when they are due (the others).",
+    )  # fmt: skip
 
 
 class MemberPage(serializers.Serializer):
@@ -347,9 +365,7 @@ class Members(OfCampaign):
     def get(self, request: Any, campaign: str) -> Response:
         """A page at a time: `next` is the address of the next one. Every order reads an index."""
         asked = self.ask(MemberListQuery)
-        found = filtered(shown().filter(campaign=self.campaign(campaign)), asked)
-        if ORDERS[asked["sort"]].column == "ended_at":
-            found = found.filter(state=MemberState.ENDED)
+        found = in_order(filtered(shown(), asked, self.campaign(campaign)), asked["sort"])
         return self.listed(found, lambda rows: MemberView(rows, many=True).data, asked, ORDERS)
 
     @extend_schema(
@@ -411,9 +427,10 @@ def _named(faults: rows.Faults) -> rows.Faults:
     return {BODY if path == "__all__" else path: told for path, told in faults.items()}
 
 
-def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Member]:
-    """Return those that match a query."""
-    for name in ("state", "end_cause", "external_id"):
+def filtered(members: QuerySet[Member], asked: Mapping[str, Any], campaign: Campaign) -> QuerySet[Member]:
+    """Return those of a campaign that match a query."""
+    members = members.filter(campaign=campaign)
+    for name in ("state", "end_cause", "external_id", "upload"):
         if name in asked:
             members = members.filter(**{name: asked[name]})
     if asked.get("success") is not None:
@@ -421,12 +438,61 @@ def filtered(members: QuerySet[Member], asked: Mapping[str, Any]) -> QuerySet[Me
     if "number" in asked:
         members = members.filter(pk__in=with_number(digits_of(asked["number"])))
     if "search" in asked:
-        members = members.search(asked["search"])  # type: ignore[attr-defined]
-    if "ended_from" in asked:
-        members = members.filter(state=MemberState.ENDED, ended_at__gte=asked["ended_from"])
-    if "ended_before" in asked:
-        members = members.filter(state=MemberState.ENDED, ended_at__lt=asked["ended_before"])
+        members = members.search(asked["search"], campaign.default_region)  # type: ignore[attr-defined]
+    if "operator" in asked:
+        with_him = Attempt.objects.filter(operator=asked["operator"], campaign=campaign)
+        members = members.filter(pk__in=with_him.order_by().values("member"))
+    if "called_in" in asked:
+        members = members.filter(zones__in=_zones_with(asked["called_in"], campaign))
+    for name, lookup in (("attempts_from", "counted__gte"), ("attempts_to", "counted__lte")):
+        if name in asked:
+            members = members.filter(**{lookup: asked[name]})
+    for name, comparison in (("from", "gte"), ("before", "lt")):
+        # What an index is made for says so itself.
+        if f"ended_{name}" in asked:
+            members = members.filter(state=MemberState.ENDED, **{f"ended_at__{comparison}": asked[f"ended_{name}"]})
+        if f"due_{name}" in asked:
+            members = members.filter(state__in=OPEN_STATES, **{f"due_at__{comparison}": asked[f"due_{name}"]})
     return members
+
+
+def in_order(members: QuerySet[Member], sort: str) -> QuerySet[Member]:
+    """Return those who have a place in an order: an index of them has it."""
+    column = ORDERS[sort].column
+    if column == "ended_at":
+        return members.filter(state=MemberState.ENDED)
+    return members.filter(state__in=OPEN_STATES) if column == "due_at" else members
+
+
+def zones_of(campaign: Campaign) -> list[str]:
+    """Return the zones by whose clocks subscribers of a campaign are called, the calendar's among them, by name."""
+    known = {zone for zones in _zones_kept(campaign) for zone in zones.split("|")}
+    return sorted(known | {campaign.calendar.time_zone})
+
+
+def _zones_with(zone: str, campaign: Campaign) -> list[str]:
+    """Return what ``zones`` of subscribers may be who are called by the clock of a zone."""
+    found = [zones for zones in _zones_kept(campaign) if zone in zones.split("|")]
+    return [*found, ""] if zone == campaign.calendar.time_zone else found
+
+
+def _zones_kept(campaign: Campaign) -> list[str]:
+    """Return the different ``zones`` of a campaign's subscribers. One statement, which leaps from one to the next."""
+    statement = """
+        WITH RECURSIVE found(zones) AS (
+            (SELECT zones FROM members_member WHERE campaign_id = %(campaign)s AND NOT hidden AND zones > ''
+             ORDER BY zones LIMIT 1)
+            UNION ALL
+            SELECT (SELECT m.zones FROM members_member AS m
+                    WHERE m.campaign_id = %(campaign)s AND NOT m.hidden AND m.zones > '' AND m.zones > found.zones
+                    ORDER BY m.zones LIMIT 1)
+            FROM found WHERE found.zones IS NOT NULL
+        )
+        SELECT zones FROM found WHERE zones IS NOT NULL
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"campaign": campaign.pk})
+        return [zones for (zones,) in cursor.fetchall()]
 
 
 def digits_of(typed: str) -> set[str]:
@@ -458,8 +524,8 @@ class MembersCount(OfCampaign):
     )
     def get(self, request: Any, campaign: str) -> Response:
         """Exactly, by the same filters as the list."""
-        members = Member.objects.visible().filter(campaign=self.campaign(campaign))
-        return Response({"count": filtered(members, self.ask(MembersQuery)).count()})
+        found = filtered(Member.objects.visible(), self.ask(MembersQuery), self.campaign(campaign))
+        return Response({"count": found.count()})
 
 
 @extend_schema(tags=["members"])
@@ -476,8 +542,8 @@ class MembersReset(OfCampaign):
         found = self.campaign(campaign)
         asked = self.read(ResetBody)
         chosen = asked.get("filter", {})
-        ended = Member.objects.visible().filter(campaign=found, state=MemberState.ENDED)
-        members = filtered(ended, {name: value for name, value in chosen.items() if name != "members"})
+        ended = Member.objects.visible().filter(state=MemberState.ENDED)
+        members = filtered(ended, {name: value for name, value in chosen.items() if name != "members"}, found)
         if "members" in chosen:
             members = members.filter(pk__in=chosen["members"])
         include, dry_run = asked.get("include_successful", False), asked.get("dry_run", False)

@@ -125,6 +125,28 @@ def digits_of(text: str) -> str:
     return kept if re.fullmatch(r"[0-9*#]+", kept) else ""
 
 
+def beginnings(text: str, region: str = "") -> set[str]:
+    """Return the first digits that numbers may have of which the beginning is typed: as it stands, and with a
+    ``region`` as it would be stored if it is typed as people there dial it. Empty when it is no beginning.
+    """
+    digits = digits_of(text)
+    if not digits:
+        return set()
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None) if region else None
+    if metadata is None or text.strip().startswith("+") or not digits.isdecimal():
+        return {digits}
+    code, prefix = str(metadata.country_code), metadata.national_prefix or ""
+    found = {digits}
+    if prefix and digits.startswith(prefix):
+        found.add(code + digits.removeprefix(prefix))
+    else:
+        found.add(code + digits)
+    abroad = re.match(metadata.international_prefix or "(?!)", digits)
+    if abroad and abroad.end() < len(digits):
+        found.add(digits[abroad.end() :])
+    return found
+
+
 def _is_dropped(char: str) -> bool:
     return char in _DROPPED or unicodedata.category(char) in {"Zs", "Pd"}
 

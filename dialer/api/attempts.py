@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -74,6 +75,9 @@ class AttemptsFilter(Query):
     cause = serializers.CharField(required=False, max_length=64, help_text="As USER_BUSY.")
     connected = QueryFlag(required=False, allow_null=True, default=None, help_text="Whether the two talked.")
     number = serializers.CharField(required=False, max_length=64, help_text="The whole number, however it is written.")
+    talk_from = serializers.IntegerField(
+        required=False, min_value=0, max_value=24 * 3600, help_text="Talked for so many seconds or longer."
+    )
     reserved_from = QueryMoment(required=False, help_text="Reserved at this instant or later.")
     reserved_before = QueryMoment(required=False)
     ended_from = QueryMoment(required=False, help_text="Ended at this instant or later.")
@@ -130,6 +134,8 @@ def filtered(attempts: AttemptQuerySet, asked: Mapping[str, Any]) -> AttemptQuer
         digits = members.digits_of(asked["number"])
         # A number that was dialled stays with its subscriber, and an index knows whose it is.
         attempts = attempts.filter(digits__in=digits, member__in=members.with_number(digits))
+    if "talk_from" in asked:
+        attempts = attempts.talked_for(timedelta(seconds=asked["talk_from"]))
     for column in ("reserved", "ended"):
         for name, comparison in (("from", "gte"), ("before", "lt")):
             if f"{column}_{name}" in asked:

@@ -82,7 +82,7 @@ class MembersExport(Export):
         """
         asked = self.ask(MembersFileQuery)
         owner = one(scope.campaigns(request.user).select_related("calendar"), campaign)
-        found = members.filtered(Member.objects.visible().filter(campaign=owner), asked)
+        found = members.filtered(Member.objects.visible(), asked, owner)
         return subscribers.members(owner, self.rows(found), **arguments(asked))
 
 

@@ -9,10 +9,7 @@ from typing import Any
 import pytz
 from django import forms
 from django.core.exceptions import ValidationError
-from django.forms.utils import flatatt
 from django.utils.dateparse import parse_datetime
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,7 +20,7 @@ from dialer.api import scope
 from dialer.statistics import reading
 from dialer.statistics.queries import Asked
 from dialer.statistics.ranges import Preset, Range, Step, of_preset
-from members.page_forms import Moment, dress
+from members.page_forms import Moment, PlainSelect, dress
 
 BETWEEN = "between"
 """No preset: from one instant to another."""
@@ -45,22 +42,6 @@ class WallClock(forms.Field):
         if found is None or found.tzinfo is not None:
             raise ValidationError(_("This must be a date and a time of day."))
         return found
-
-
-class PlainSelect(forms.Select):
-    """A select of a thousand options: written at once, where Django would render a template for each."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Return it as HTML."""
-        chosen = self.format_value(value)
-        options = format_html_join(
-            "",
-            '<option value="{}"{}>{}</option>',
-            ((key, mark_safe(" selected") if str(key) in chosen else "", label) for key, label in self.choices),
-        )
-        return format_html(
-            "<select{}>{}</select>", flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})})), options
-        )
 
 
 class StatisticsForm(forms.Form):
