@@ -52,7 +52,7 @@ def test_the_funnel_shows_every_part_with_its_share() -> None:
         Step(code="ready", count=34),
     ]
     shown = funnel(total=1534, ready=34, steps=steps, blockers=[Blocker(code="limit", text="At its limit.")])
-    for text in ("Ended without", "1,200", "USER_BUSY", "Waits for the next try", "1,534", "At its limit."):
+    for text in ("Ended without success", "1,200", "USER_BUSY", "Waits for the next try", "1,534", "At its limit."):
         assert text in shown
     assert '<progress max="1534" value="300"' in shown
     assert "style=" not in shown

@@ -28,6 +28,7 @@ def of_campaign(campaign_id: int) -> Funnel:
 
 
 def counted(view: View, campaign: Campaign) -> Funnel:
+    """Count the list of a campaign, or return what was counted a while ago."""
     return readings.shared(f"why:{campaign.pk}", lambda: _count(view, campaign), times=readings.COUNTS_TIMES)
 
 

@@ -107,6 +107,13 @@ class Standing(NamedTuple):
 
 _OF_NUMBER = ("active", "routed", "number_free", "unlisted")
 
+_CONDITIONS = ", ".join(
+    f"CASE WHEN m.due_at <= %(now)s AND c.id IS NOT NULL THEN {sql} ELSE true END AS {name}"
+    if name in _OF_NUMBER
+    else f"{sql} AS {name}"
+    for name, sql in lanes.CONDITIONS.items()
+)
+
 _OPEN = f"""
 SELECT m.state, '' AS end_cause, false AS success, m.due_at <= %(now)s AS due,
        m.due_at_unlisted IS NOT NULL AS listed,
@@ -116,15 +123,7 @@ SELECT m.state, '' AS end_cause, false AS success, m.due_at <= %(now)s AS due,
        ), 'no_number') ELSE '' END AS missing,
        m.zones, COALESCE(m.next_gateway_id, 0) AS gateway,
        CASE WHEN m.sticky_until > %(now)s THEN COALESCE(m.sticky_operator_id, 0) ELSE 0 END AS sticky,
-       {
-    ", ".join(
-        f"CASE WHEN m.due_at <= %(now)s AND c.id IS NOT NULL THEN {sql} ELSE true END AS {name}"
-        if name in _OF_NUMBER
-        else f"{sql} AS {name}"
-        for name, sql in lanes.CONDITIONS.items()
-    )
-},
-       m.due_at AS due_at
+       {_CONDITIONS}, m.due_at
 FROM members_member AS m
 LEFT JOIN members_communication AS c ON c.id = m.next_communication_id
 CROSS JOIN (SELECT %(maximum)s::int AS maximum, %(unexpired)s::timestamptz AS unexpired) AS lane
@@ -180,7 +179,7 @@ def codes(view: View, campaign: Campaign, standing: Standing) -> list[str]:
         for name, condition in dispatch.LANE_CONDITIONS.items()
     }
     missing = standing.missing
-    codes = {
+    blocking = {
         "expired": not standing.unexpired,
         "no_attempts": not standing.under_maximum,
         "no_number": missing == "no_number" or not standing.active,
@@ -192,11 +191,11 @@ def codes(view: View, campaign: Campaign, standing: Standing) -> list[str]:
         view.code_of_gateway(standing.gateway): standing.due and not missing and not holds["line"],
         "sticky": standing.due and not missing and not holds["sticky"],
     }
-    return [code for code, blocks in codes.items() if blocks]
+    return [code for code, blocks in blocking.items() if blocks]
 
 
 def _of_code(code: str, view: View, member: Member, standing: Standing) -> Blocker:
-    """Put a code of ``_codes`` into words."""
+    """Put a code of ``codes`` into words."""
     campaign = member.campaign
     match code:
         case "expired":

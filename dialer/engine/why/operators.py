@@ -23,8 +23,9 @@ CAMPAIGNS: Final = 10
 def of_operator(operator_id: int, only: Collection[int] | None = None) -> list[Blocker]:
     """Tell why an operator gets no call now, in order; nothing: the next pass gives him one.
 
-    ``only``: the campaigns that whoever asks may see; of others no name and no figure is told.
-    Raises ``Operator.DoesNotExist``. A constant number of statements, but for the lists that nobody is ready of.
+    ``only``: the campaigns that whoever asks may see; of others no name and no figure is told. Raises
+    ``Operator.DoesNotExist``. A constant number of statements, and one for each list (``CAMPAIGNS`` at most) that has
+    nobody for him.
     """
     now = clock.now()
     him = Operator.objects.with_obstacles(now).select_related("gateway", "current_attempt").get(pk=operator_id)
@@ -53,8 +54,8 @@ def of_operator(operator_id: int, only: Collection[int] | None = None) -> list[B
         return found
     if him.pk in view.unreachable:
         return [*found, view.of_switches()]
-    if him.pk in view.brought:
-        return found
+    if him.pk not in view.room.operators:
+        return found  # an answered subscriber who waits gets him, or a pass has just taken him
     matches, looked_at = next_pass(view)
     if any(match.operator == him.pk for match in matches):
         return found

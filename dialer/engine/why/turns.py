@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -55,7 +56,7 @@ def of_turn(view: View, member: Member, lane: Lane, *, alone: bool) -> Iterator[
         before = max(1, before)
         yield Blocker(
             code="behind",
-            text=_("More than %d subscribers come before him.") % COUNTED
+            text=_("More than %s subscribers come before him.") % number_format(COUNTED, force_grouping=True)
             if before > COUNTED
             else ngettext("%d subscriber comes before him.", "%d subscribers come before him.", before) % before,
             remedy=_("A bigger priority brings him to the front."),
@@ -67,7 +68,8 @@ def of_turn(view: View, member: Member, lane: Lane, *, alone: bool) -> Iterator[
 def _suits_somebody(view: View, member: Member, lane: Lane) -> bool:
     """Tell whether he would be called if he were the only one."""
     number = member.next_communication
-    assert number is not None, "who lacks a number has been told so"
+    if number is None:
+        return True  # he has just been given one
     campaign = view.room.campaigns[member.campaign_id]
     ready = Ready(
         lane=lane, member=member.pk, communication=number.pk, route=number.route_id or 0, digits=number.digits,

@@ -35,8 +35,6 @@ class View:
     room: Room
     running: set[int]
     """Campaigns that it would serve, those among them that it would wake."""
-    brought: set[int]
-    """Operators whom it would give to answered subscribers who wait."""
     unreachable: dict[int, Operator]
     """Free operators whom no switch with room can ring."""
     slow: bool
@@ -59,7 +57,7 @@ class View:
             room.give_up(operator)
         free = dict(room.operators)
         slow = room.keep_reachable()
-        asleep = [pk for pk, state in active.items() if state == CampaignState.SLEEPING]
+        asleep = [pk for pk in active if pk in room.campaigns and active[pk] == CampaignState.SLEEPING]
         zones = lanes.callable_zones(asleep) if asleep else {}
         nexts = {
             pk: dispatch.next_state(room.calendars[room.campaigns[pk].calendar_id], zones[pk], now) for pk in asleep
@@ -68,7 +66,6 @@ class View:
             now=now,
             room=room,
             running={pk for pk in active if pk not in nexts or nexts[pk].state == CampaignState.RUNNING},
-            brought=brought,
             unreachable={pk: operator for pk, operator in free.items() if pk not in room.operators},
             slow=slow,
             gateways=Gateway.objects.in_bulk(),

@@ -68,7 +68,7 @@ class Funnel:
 
 STEPS: Final = {
     "success": (gettext_lazy("Done, with success"), "good"),
-    "ended": (gettext_lazy("Ended without"), "bad"),
+    "ended": (gettext_lazy("Ended without success"), "bad"),
     "live": (gettext_lazy("On a call"), "talk"),
     "held": (gettext_lazy("Awaits a result"), "wrap"),
     "expired": (gettext_lazy("Expired"), "bad"),
@@ -85,4 +85,4 @@ STEPS: Final = {
     "sticky": (gettext_lazy("Waits for an operator of his own"), "held"),
     "ready": (gettext_lazy("Ready to be called"), "free"),
 }
-"""The parts of a list, in the order of ``_codes``: what they are called, and their tone."""
+"""The parts of a list, in the order of ``members.codes``: what they are called, and their tone."""
