@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
+from django.forms.models import model_to_dict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from agents import actions as agents
 from agents.models import Tier
 from campaigns import hours
 from campaigns.models import (
@@ -48,6 +50,47 @@ log = logging.getLogger(__name__)
 
 LONGEST_BLOCK = 60
 """Seconds that a gateway gets no calls at most, before it is tried again."""
+
+
+# --- two who change the same ------------------------------------------------------------------------------------
+
+
+class ChangedMeanwhile(Exception):
+    """What somebody sets was set otherwise by somebody else since he read it, and nothing was written.
+
+    ``now`` is what it is now, by name; ``None`` where it was taken away.
+    """
+
+    def __init__(self, now: Mapping[Any, Any]) -> None:
+        super().__init__(", ".join(map(str, now)))
+        self.now = dict(now)
+
+
+def merge(seen: Mapping[Any, Any], now: Mapping[Any, Any], mine: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what is ``now``, with the changes that ``mine`` makes to what its writer has ``seen``; all by name.
+
+    What he left as he saw it stays as others made it. Raises ``ChangedMeanwhile`` for names that both changed, each to
+    something else.
+    """
+    changed = [name for name in dict.fromkeys([*mine, *seen]) if seen.get(name) != mine.get(name)]
+    clashes = {name: now.get(name) for name in changed if now.get(name) not in (seen.get(name), mine.get(name))}
+    if clashes:
+        raise ChangedMeanwhile(clashes)
+    merged = dict(now)
+    for name in changed:
+        if name in mine:
+            merged[name] = mine[name]
+        else:
+            merged.pop(name, None)
+    return merged
+
+
+def _merge_fields(row: models.Model, seen: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``mine``, values of fields, that are changes to a locked row; foreign keys are ``seen`` as ids."""
+    plain = {name: value.pk if isinstance(value, models.Model) else value for name, value in mine.items()}
+    now = model_to_dict(row, list(mine))
+    merged = merge({name: seen[name] for name in mine}, now, plain)
+    return {name: value for name, value in mine.items() if merged[name] != now[name]}
 
 
 # --- calendars --------------------------------------------------------------------------------------------------
@@ -131,13 +174,16 @@ def create_campaign(**fields: Any) -> Campaign:
 
 
 @transaction.atomic
-def update_campaign(campaign_id: int, **changes: Any) -> Campaign:
+def update_campaign(campaign_id: int, *, seen: Mapping[str, Any] | None = None, **changes: Any) -> Campaign:
     """Change settings of a campaign, in any state; live attempts keep those they were decided by.
 
     A lowered maximum ends the subscribers over it; how zones are taken from numbers reaches those who are there in the
-    background. Raises ``ValidationError`` by field.
+    background. With ``seen``, what the writer has seen of each, only what he made otherwise is written. Raises
+    ``ValidationError`` by field, and ``ChangedMeanwhile``.
     """
     campaign = _lock(campaign_id)
+    if seen is not None:
+        changes = _merge_fields(campaign, seen, changes)
     maximum = campaign.max_retries
     for name, value in changes.items():
         setattr(campaign, name, value)
@@ -176,12 +222,47 @@ def clone_campaign(campaign_id: int, name: str) -> Campaign:
     return clone
 
 
+def free_name(name: str) -> str:
+    """Return "name (2)", or the next such name that no campaign has."""
+    number = 2
+    while Campaign.objects.filter(name=f"{name[:110]} ({number})").exists():
+        number += 1
+    return f"{name[:110]} ({number})"
+
+
 @transaction.atomic
-def set_causes(campaign_id: int, causes: Mapping[str, str]) -> None:
+def set_variables(campaign_id: int, variables: Mapping[str, Any], *, seen: Mapping[str, Any]) -> Campaign:
+    """Make ``variables`` those of a campaign; those that others changed since they were ``seen`` stay theirs.
+
+    Raises ``ValidationError`` by field, and ``ChangedMeanwhile``.
+    """
+    return update_campaign(campaign_id, variables=merge(seen, _lock(campaign_id).variables, variables))
+
+
+@transaction.atomic
+def set_places(campaign_id: int, places: Mapping[int, tuple[int, int]], *, seen: Mapping[int, tuple[int, int]]) -> None:
+    """Change who serves a campaign: ``places`` (operator to level and position) instead of those that were ``seen``.
+
+    Operators that are in neither stay as they are. A call that is under way goes on. Raises ``ValidationError`` for
+    operators that do not exist, and ``ChangedMeanwhile``.
+    """
+    _lock(campaign_id)
+    tiers = Tier.objects.filter(campaign=campaign_id)
+    now = {operator: (level, place) for operator, level, place in tiers.values_list("operator", "level", "position")}
+    agents.set_tiers(campaign_id, merge(seen, now, places))
+
+
+@transaction.atomic
+def set_causes(campaign_id: int, causes: Mapping[str, str], *, seen: Mapping[str, str] | None = None) -> None:
     """Make ``causes`` (hangup cause to treatment) the whole of what a campaign treats other than as a Retry.
 
-    Takes effect with the next attempt that ends. Raises ``ValidationError`` by cause.
+    Takes effect with the next attempt that ends. With ``seen``, what others changed since stays theirs. Raises
+    ``ValidationError`` by cause, and ``ChangedMeanwhile``.
     """
+    _lock(campaign_id)
+    if seen is not None:
+        known = CauseRule.objects.filter(campaign=campaign_id).values_list("cause", "treatment")
+        causes = merge(seen, dict(known), causes)
     rules = [CauseRule(campaign_id=campaign_id, cause=cause, treatment=value) for cause, value in causes.items()]
     faults: dict[str, list[str]] = {}
     for rule in rules:
@@ -191,7 +272,6 @@ def set_causes(campaign_id: int, causes: Mapping[str, str]) -> None:
             faults[rule.cause] = error.messages
     if faults:
         raise ValidationError(faults)
-    _lock(campaign_id)
     CauseRule.objects.filter(campaign=campaign_id).exclude(cause__in=causes).delete()
     CauseRule.objects.bulk_create(
         rules, update_conflicts=True, unique_fields=["campaign", "cause"], update_fields=["treatment"]
@@ -390,12 +470,15 @@ def delete_gateway(gateway: Gateway) -> None:
 
 
 @transaction.atomic
-def save_route(route_id: int | None, **fields: Any) -> Route:
+def save_route(route_id: int | None, *, seen: Mapping[str, Any] | None = None, **fields: Any) -> Route:
     """Add a route (``None``), or change one; the numbers of its campaigns then find their routes again.
 
-    Raises ``ValidationError`` by field.
+    With ``seen``, what the writer has seen of each field, only what he made otherwise is written. Raises
+    ``ValidationError`` by field, and ``ChangedMeanwhile``.
     """
     route = Route() if route_id is None else Route.objects.select_for_update(no_key=True).get(pk=route_id)
+    if seen is not None:
+        fields = _merge_fields(route, seen, fields)
     served = set() if route_id is None else {route.campaign_id}
     for name, value in fields.items():
         setattr(route, name, value)
@@ -412,6 +495,25 @@ def delete_route(route: Route) -> None:
     campaign_id = route.campaign_id
     route.delete()
     route_changed(campaign_id)
+
+
+@transaction.atomic
+def move_route(route: Route, places: int) -> None:
+    """Move a route so many places down (up: negative) among those of its campaign, or among the common ones.
+
+    Their positions are counted anew, from 1; the numbers then find their routes again.
+    """
+    if route.campaign_id is not None:
+        _lock(route.campaign_id)
+    siblings = list(
+        Route.objects.filter(campaign=route.campaign_id).order_by("position", "pk").select_for_update(no_key=True)
+    )
+    at = siblings.index(route)
+    siblings.insert(max(0, at + places), siblings.pop(at))
+    for position, sibling in enumerate(siblings, 1):
+        sibling.position = position
+    Route.objects.bulk_update(siblings, ["position"])
+    route_changed(route.campaign_id)
 
 
 @transaction.atomic

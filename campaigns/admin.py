@@ -368,18 +368,10 @@ class CampaignAdmin(OfCampaigns, KeptWhileUsed):
             return self._back(campaign)
         if not self.has_add_permission(request):
             raise PermissionDenied
-        clone = actions.clone_campaign(campaign.pk, self._free_name(campaign.name))
+        clone = actions.clone_campaign(campaign.pk, actions.free_name(campaign.name))
         self.log_addition(request, clone, f"Copied from {campaign}")
         self.message_user(request, gettext("Copied from %s, without its subscribers.") % campaign, messages.SUCCESS)
         return self._back(clone)
-
-    @staticmethod
-    def _free_name(name: str) -> str:
-        """Return "name (2)", or the next such name that no campaign has."""
-        number = 2
-        while Campaign.objects.filter(name=f"{name[:110]} ({number})").exists():
-            number += 1
-        return f"{name[:110]} ({number})"
 
     def _changeable(self, request: HttpRequest, pk: int) -> Campaign:
         campaign = get_object_or_404(scope.campaigns(request.user).select_related("calendar"), pk=pk)

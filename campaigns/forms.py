@@ -49,7 +49,7 @@ class CampaignForm(forms.ModelForm):
     class Meta:
         model = Campaign
         widgets = {"default_region": RegionSelect}  # noqa: RUF012
-        fields = (
+        fields: tuple[str, ...] = (
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
             "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
             "error_stops_number_only", "minus_limit", "wrap_up_until_result", "connect_order", "answer_window",

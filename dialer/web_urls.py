@@ -6,7 +6,16 @@ from django.urls import include, path
 from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
-from dialer.web import metrics, operators, statistics, system
+from dialer.web import (
+    campaign_first,
+    campaign_operators,
+    campaign_routes,
+    campaigns,
+    metrics,
+    operators,
+    statistics,
+    system,
+)
 from members import views as lists
 
 urlpatterns = [
@@ -31,6 +40,26 @@ urlpatterns = [
     path("operators/<int:operator_id>/ready", operators.ready, name="operator-ready"),
     path("operators/<int:operator_id>/end-break", operators.end_break, name="operator-end-break"),
     path("operators/calls/<int:attempt_id>/hang-up", operators.hang_up, name="operator-hang-up"),
+    path("campaigns/new/", campaigns.new, name="campaign-new"),
+    path("campaigns/first/", campaign_first.first, name="campaign-first"),
+    path("campaigns/first/<int:campaign_id>/", campaign_first.first, name="campaign-first-of"),
+    path("campaigns/<int:campaign_id>/", campaigns.general, name="campaign"),
+    path("campaigns/<int:campaign_id>/clone/", campaigns.clone, name="campaign-clone"),
+    path("campaigns/<int:campaign_id>/delete/", campaigns.delete, name="campaign-delete"),
+    path("campaigns/<int:campaign_id>/parameters/", campaigns.parameters, name="campaign-parameters"),
+    path("campaigns/<int:campaign_id>/variables/", campaigns.variables, name="campaign-variables"),
+    path("campaigns/<int:campaign_id>/causes/", campaigns.causes, name="campaign-causes"),
+    path("campaigns/<int:campaign_id>/causes/restore", campaigns.restore_causes, name="campaign-causes-restore"),
+    path("campaigns/<int:campaign_id>/operators/", campaign_operators.operators, name="campaign-operators"),
+    path("campaigns/<int:campaign_id>/operators/found", campaign_operators.search, name="campaign-operators-found"),
+    path("campaigns/<int:campaign_id>/operators/add", campaign_operators.add, name="campaign-operators-add"),
+    path("campaigns/<int:campaign_id>/routes/", campaign_routes.routes, name="campaign-routes"),
+    path("campaigns/<int:campaign_id>/routes/new/", campaign_routes.add, name="campaign-route-add"),
+    path("campaigns/<int:campaign_id>/routes/<int:route_id>/", campaign_routes.edit, name="campaign-route"),
+    path("campaigns/<int:campaign_id>/routes/<int:route_id>/move", campaign_routes.move, name="campaign-route-move"),
+    path(
+        "campaigns/<int:campaign_id>/routes/<int:route_id>/delete", campaign_routes.delete, name="campaign-route-delete"
+    ),
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),

@@ -31,7 +31,7 @@ def plan_of(attempt: Attempt, allowed: frozenset[str] | None = None) -> CallPlan
         operator_uuid=attempt.operator_uuid,
         subscriber_uuid=attempt.subscriber_uuid,
         operator_dial=_operator_dial(attempt.operator),
-        subscriber_dial=_through(attempt.gateway, _routed(number, attempt.route)),
+        subscriber_dial=dialled(number, attempt.gateway, attempt.route),
         operator_timeout=attempt.operator_timeout,
         subscriber_timeout=attempt.subscriber_timeout,
         operator_caller_id=number,
@@ -50,6 +50,11 @@ def plan_of(attempt: Attempt, allowed: frozenset[str] | None = None) -> CallPlan
 def ring(attempt: Attempt) -> commands.Originate:
     """Return the command that rings an attempt's operator for its subscriber, who waits."""
     return commands.ring_operator(plan_of(attempt))
+
+
+def dialled(number: str, gateway: Gateway, route: Route | None) -> str:
+    """Return what the switch dials for a number, as typed to be dialled, through a gateway by a route."""
+    return _through(gateway, _routed(number, route))
 
 
 def recording_name(campaign_id: int, digits: str, at: datetime, uuid: object) -> str:

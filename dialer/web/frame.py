@@ -14,6 +14,12 @@ from dialer import live
 from dialer.api import scope
 
 TABS: Final = (
+    ("campaign", gettext_lazy("General"), "campaigns.view_campaign"),
+    ("campaign-parameters", gettext_lazy("Parameters"), "campaigns.view_campaign"),
+    ("campaign-variables", gettext_lazy("Variables"), "campaigns.view_campaign"),
+    ("campaign-causes", gettext_lazy("Causes"), "campaigns.view_campaign"),
+    ("campaign-operators", gettext_lazy("Operators"), "agents.view_operator"),
+    ("campaign-routes", gettext_lazy("Routes"), "campaigns.view_route"),
     ("statistics", gettext_lazy("Statistics"), "campaigns.view_campaign"),
     ("uploads", gettext_lazy("Uploads"), "members.view_member"),
     ("export", gettext_lazy("Export"), "members.view_member"),
