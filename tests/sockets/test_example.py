@@ -92,7 +92,7 @@ def test_the_client_of_an_operator_dies_in_a_call_and_reports_it_when_it_is_back
 def test_a_crm_hands_over_a_subscriber_and_reports_his_call(start: Started, house: SimulatedHouse) -> None:
     """The whole way: log in, add with autoRun, the call, the result."""
     factories.make_route(factories.make_gateway())
-    campaign = factories.make_campaign(wait_for_result=True, wrap_up_time=0, min_duration=0)
+    campaign = factories.make_campaign(wait_for_result=True, wrap_up_time=30, min_duration=0)
     factories.make_operator(campaign, extension="1001")
     user_in("Integration", "crm")
     client = start("crm_client.py", "crm", campaign.pk, "+380500000000")
