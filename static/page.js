@@ -179,11 +179,12 @@ function onLink(alive) {
   }
 }
 
-/** Ask for a snapshot each second while the page is seen. `link(false)` after two failures in a row, or when offline. */
+/** Ask for a snapshot each second (or each `data-every` milliseconds) while the page is seen. `link(false)` after two failures in a row, or when offline. */
 function follow(url, snapshot, link) {
   let timer = 0;
   let failures = 0;
   let asking = null;
+  const every = Number(root.dataset.every ?? 1000);
 
   async function ask() {
     clearTimeout(timer);
@@ -202,7 +203,7 @@ function follow(url, snapshot, link) {
     } finally {
       clearTimeout(limit);
       asking = null;
-      timer = setTimeout(ask, failures > 5 ? 3000 : 1000);
+      timer = setTimeout(ask, failures > 5 ? 3000 : every);
     }
     if (found) {
       link(true);
@@ -214,7 +215,7 @@ function follow(url, snapshot, link) {
 
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : ask()));
   addEventListener("online", ask);
-  timer = setTimeout(ask, 1000);
+  timer = setTimeout(ask, every);
   return { now: ask };
 }
 
