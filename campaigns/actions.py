@@ -8,8 +8,8 @@ loop and an upload hold it ``FOR SHARE``, so no claim follows a committed STOP a
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -35,6 +35,7 @@ from campaigns.models import (
     Gateway,
     Holiday,
     Route,
+    Weekday,
 )
 from dialer import clock, verbs
 from dialer.errors import Refused
@@ -86,7 +87,7 @@ def merge(seen: Mapping[Any, Any], now: Mapping[Any, Any], mine: Mapping[Any, An
 
 
 def _merge_fields(row: models.Model, seen: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of ``mine``, values of fields, that are changes to a locked row; foreign keys are ``seen`` as ids."""
+    """Return those of ``mine``, values of fields, that change a locked row; foreign keys are ``seen`` as ids."""
     plain = {name: value.pk if isinstance(value, models.Model) else value for name, value in mine.items()}
     now = model_to_dict(row, list(mine))
     merged = merge({name: seen[name] for name in mine}, now, plain)
@@ -115,19 +116,69 @@ def check_calendar(calendar_id: int) -> None:
     verbs.wake()
 
 
+CALENDAR_FIELDS = ("name", "time_zone", "first_date", "last_date")
+
+
+def calendar_parts(
+    fields: Mapping[str, Any], ranges: Iterable[CalendarRange], holidays: Iterable[Holiday]
+) -> dict[str, Any]:
+    """Write a calendar as plain parts by name: each field, the hours of each weekday ("1"), each special day by date.
+
+    What two change at the same time is compared by these.
+    """
+    parts: dict[str, Any] = {name: fields[name] for name in CALENDAR_FIELDS[:2]}
+    parts |= {name: fields[name] and fields[name].isoformat() for name in CALENDAR_FIELDS[2:]}
+    parts |= {str(weekday): [] for weekday in Weekday.values}
+    for item in sorted(ranges, key=lambda item: item.start):
+        parts[str(item.weekday)].append([item.start, item.end])
+    for day in holidays:
+        key = f"{day.date.isoformat()}{' yearly' if day.yearly else ''}"
+        parts[key] = [day.name, sorted([start, end] for start, end in day.hours)]
+    return parts
+
+
+def _merge_calendar(
+    calendar: Calendar, seen: Mapping[str, Any], fields: Mapping[str, Any], ranges: Any, holidays: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the fields, ranges and holidays of a locked calendar with what was changed of what was ``seen``."""
+    now = calendar_parts(vars(calendar), calendar.ranges.all(), calendar.holidays.all())
+    mine = calendar_parts(
+        fields, [CalendarRange(**item) for item in ranges], [Holiday(**item) for item in holidays]
+    )  # fmt: skip
+    parts = merge(seen, now, mine)
+    merged = {name: parts.pop(name) for name in CALENDAR_FIELDS}
+    for name in CALENDAR_FIELDS[2:]:
+        merged[name] = merged[name] and date.fromisoformat(merged[name])
+    week = [
+        {"weekday": weekday, "start": start, "end": end}
+        for weekday in Weekday.values
+        for start, end in parts.pop(str(weekday))
+    ]
+    special = [
+        {"date": date.fromisoformat(key.split()[0]), "yearly": " " in key, "name": name, "hours": hours_of_day}
+        for key, (name, hours_of_day) in parts.items()
+    ]
+    return merged, week, special
+
+
 @transaction.atomic
 def save_calendar(
     calendar_id: int | None,
     *,
     ranges: Sequence[Mapping[str, Any]] | None = None,
     holidays: Sequence[Mapping[str, Any]] | None = None,
+    seen: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Calendar:
     """Add a calendar (``None``), or change one: what is given of it, its ranges and holidays each as a whole.
 
-    Raises ``ValidationError`` by field (``ranges`` and ``holidays`` among them), and changes nothing then.
+    With ``seen``, its ``calendar_parts`` as the writer has seen them, all of it is given, and of that only what he made
+    otherwise is written. Raises ``ValidationError`` by field (``ranges`` and ``holidays`` among them) and
+    ``ChangedMeanwhile`` by part, and changes nothing then.
     """
     calendar = Calendar() if calendar_id is None else lock_calendar(calendar_id)
+    if seen is not None:
+        fields, ranges, holidays = _merge_calendar(calendar, seen, fields, ranges, holidays)
     for name, value in fields.items():
         setattr(calendar, name, value)
     calendar.full_clean()

@@ -62,13 +62,18 @@ class BaseHolidayFormSet(BaseInlineFormSet):
 
     def clean(self) -> None:
         super().clean()
-        seen = set()
-        for form in kept_forms(self):
-            day, yearly = form.cleaned_data["date"], form.cleaned_data["yearly"]
-            key = (day.month, day.day) if yearly else day
-            if key in seen:
-                form.add_error("date", _("This calendar has a holiday on that date already."))
-            seen.add(key)
+        refuse_doubles(self)
+
+
+def refuse_doubles(formset: Any) -> None:
+    """Tell at its date which of the holidays of a formset comes a second time."""
+    seen = set()
+    for form in kept_forms(formset):
+        day, yearly = form.cleaned_data["date"], form.cleaned_data["yearly"]
+        key = (day.month, day.day) if yearly else day
+        if key in seen:
+            form.add_error("date", _("This calendar has a holiday on that date already."))
+        seen.add(key)
 
 
 HolidayFormSet = inlineformset_factory(

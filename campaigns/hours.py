@@ -9,8 +9,8 @@ change leaves out there is no wall clock to be open on, and the hour that an aut
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -111,9 +111,14 @@ def validate(hours: Hours) -> dict[str, list[str]]:
     if len(set(keys)) < len(keys):
         faults.setdefault("holidays", []).append("Two holidays are on the same date.")
     faults = {name: texts for name, texts in faults.items() if texts}
-    if not faults and _open_day(hours, date.min) is None:
+    if not faults and never_opens(hours):
         faults["ranges"] = ["This calendar never opens. Add working hours on a day between its dates."]
     return faults
+
+
+def never_opens(hours: Hours) -> bool:
+    """Tell whether no date of hours that are otherwise sound has working hours."""
+    return _open_day(hours, date.min) is None
 
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -207,8 +212,11 @@ def next_midnight(zone: str, now: datetime) -> datetime:
 def _intervals_on(hours: Hours, zone: str, day: date) -> Sequence[Interval]:
     """Return when it is open on a date of a zone's wall clock, as true instants, sorted."""
     ranges = hours.on(day)
-    if not ranges:
-        return ()
+    return _instants_of(ranges, zone, day) if ranges else ()
+
+
+def _instants_of(ranges: Ranges, zone: str, day: date) -> list[Interval]:
+    """Return when the wall clock of a zone is within ranges of a date, as true instants, sorted."""
     midnight = datetime.combine(day, time())
     changes, offsets = _offsets(zone)
     # No zone is further than a day from UTC; each stretch of constant offset sees its own part of the date.
@@ -314,3 +322,145 @@ def _open_in_until(hours: Hours, zone: str, instant: datetime) -> datetime | Non
             elif opens > until:
                 return until
     return until if until < instant + timedelta(days=CLOSES_WITHIN - 2) else None
+
+
+# --- several zones, and what a page draws -----------------------------------------------------------------------
+
+
+def opens_for_any(hours: Hours, several: Iterable[str], instant: datetime) -> datetime | None:
+    """Return the first instant, not before the given one, at which one of ``several`` ``zones`` is open."""
+    openings = (next_opening(hours, zones, instant) for zones in several)
+    return min((opening for opening in openings if opening is not None), default=None)
+
+
+def closes_for_all(hours: Hours, several: Collection[str], instant: datetime) -> datetime | None:
+    """Return the first instant, not before the given one, at which none of ``several`` ``zones`` is open.
+
+    ``None``: not within ``CLOSES_WITHIN`` days.
+    """
+    until, end = instant, instant + timedelta(days=CLOSES_WITHIN)
+    while until < end:
+        closings = [open_until(hours, zones, until) for zones in several]
+        if None in closings:
+            return None
+        latest = max((closing for closing in closings if closing is not None), default=until)
+        if latest == until:
+            return until
+        until = latest
+    return None
+
+
+def intervals(hours: Hours, zones: str, since: datetime, until: datetime) -> list[Interval]:
+    """Return when all these zones are open between two instants, sorted; what meets is one."""
+    found = [(since, until)]
+    for zone in _zones(hours, zones):
+        found = _meet(found, _intervals_in(hours, zone, since, until))
+    return found
+
+
+def _intervals_in(hours: Hours, zone: str, since: datetime, until: datetime) -> list[Interval]:
+    days = _days_around(zone, since, (until - since).days + 3)
+    # A date may come again after a change, and then its parts lie among those of the next one.
+    parts = sorted(part for day in days for part in _intervals_on(hours, zone, day) if part[1] > since)
+    joined: list[Interval] = []
+    for opens, closes in parts:
+        if joined and opens <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], closes)
+        else:
+            joined.append((opens, closes))
+    return [(max(opens, since), min(closes, until)) for opens, closes in joined if opens < until]
+
+
+def _meet(one: list[Interval], other: list[Interval]) -> list[Interval]:
+    """Return what lies in both of two sorted lists."""
+    found, first, second = [], 0, 0
+    while first < len(one) and second < len(other):
+        opens, closes = max(one[first][0], other[second][0]), min(one[first][1], other[second][1])
+        if opens < closes:
+            found.append((opens, closes))
+        if one[first][1] < other[second][1]:
+            first += 1
+        else:
+            second += 1
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ClockChange:
+    """An instant at which the clock of a zone is set forward, or back."""
+
+    instant: datetime
+    before: timedelta
+    after: timedelta
+
+    @property
+    def shift(self) -> timedelta:
+        """By how much it is set forward (back: negative)."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDay:
+    """A date of a zone: when it begins and ends. Where the clock is changed it is shorter or longer than 24 hours."""
+
+    date: date
+    start: datetime
+    end: datetime
+    changes: tuple[ClockChange, ...]
+
+
+def clock_changes(zone: str, since: datetime, until: datetime) -> list[ClockChange]:
+    """Return when the clock of a zone is changed, from one instant to before another."""
+    changes, offsets = _offsets(zone)
+    first = bisect_left(changes, since.astimezone(UTC).replace(tzinfo=None))
+    last = bisect_left(changes, until.astimezone(UTC).replace(tzinfo=None))
+    return [
+        ClockChange(changes[index].replace(tzinfo=UTC), offsets[index], offsets[index + 1])
+        for index in range(first, last)
+        if offsets[index] != offsets[index + 1]
+    ]
+
+
+def local_days(zone: str, now: datetime, count: int) -> list[LocalDay]:
+    """Return so many days of a zone's wall clock, today the first; a date that is left out is none of them."""
+    found: list[LocalDay] = []
+    day = _local(zone, now).date()
+    while len(found) < count:
+        if parts := _instants_of(((0, DAY),), zone, day):
+            start, end = parts[0][0], max(closes for _, closes in parts)
+            found.append(LocalDay(day, start, end, tuple(clock_changes(zone, start, end))))
+        day += timedelta(days=1)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """A part of working hours (minutes of a date) that a change of the clock leaves out, or has come twice."""
+
+    date: date
+    start: int
+    end: int
+    doubled: bool
+
+
+def disturbed(hours: Hours, zone: str, since: datetime, until: datetime) -> list[Disturbed]:
+    """Return the parts of working hours that the clock of a zone skips or doubles between two instants."""
+    found = []
+    for change in clock_changes(zone, since, until):
+        naive = change.instant.replace(tzinfo=None)
+        first, last = sorted((naive + change.before, naive + change.after))
+        while first < last:
+            midnight = datetime.combine(first.date(), time.min)
+            stop = min(last, midnight + timedelta(days=1))
+            low, high = (int((moment - midnight).total_seconds()) // 60 for moment in (first, stop))
+            for start, end in hours.on(first.date()):
+                if start < high and low < end:
+                    doubled = change.shift < timedelta()
+                    found.append(Disturbed(first.date(), max(start, low), min(end, high), doubled))
+            first = stop
+    return found
+
+
+def wall_clock(zone: str, instant: datetime) -> datetime:
+    """Read the wall clock of a zone at an instant: naive."""
+    return _local(zone, instant)
