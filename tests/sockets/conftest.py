@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db import connections
 from django.test import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -100,8 +101,10 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def web(transactional_db: None) -> Iterator[Web]:
+def web(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """Run the web server in a thread."""
+    # Without a pool each request would leave its connection behind in a thread of its own.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     cache.clear()
     config = uvicorn.Config(
         application(), host="127.0.0.1", port=free_port(), lifespan="off", log_config=None, timeout_graceful_shutdown=2
