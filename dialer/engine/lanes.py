@@ -109,17 +109,22 @@ def callable_zones(campaigns: Iterable[int]) -> dict[int, list[str]]:
     return found
 
 
+ON_A_CALL = "EXISTS (SELECT FROM dialer_attempt AS a WHERE a.digits = c.digits AND a.ended_at IS NULL)"
+"""SQL: whether a number ``c`` is on a live call, of whichever campaign."""
+LISTED = """EXISTS (
+          SELECT FROM members_donotcall AS d
+          WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = m.campaign_id)
+            AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
+      )"""
+"""SQL: whether a do-not-call list holds a number ``c`` of ``m`` back at ``now``."""
+
 CONDITIONS: dict[str, str] = {
     "unexpired": "(m.expire_at IS NULL OR m.expire_at > lane.unexpired)",
     "under_maximum": "m.counted < lane.maximum + m.extra_attempts",
     "active": "c.stopped = ''",
     "routed": "c.route_id IS NOT NULL",
-    "number_free": "NOT EXISTS (SELECT FROM dialer_attempt AS a WHERE a.digits = c.digits AND a.ended_at IS NULL)",
-    "unlisted": """NOT EXISTS (
-          SELECT FROM members_donotcall AS d
-          WHERE d.digits = c.digits AND (d.campaign_id IS NULL OR d.campaign_id = m.campaign_id)
-            AND (d.expire_at IS NULL OR d.expire_at > %(now)s)
-      )""",
+    "number_free": f"NOT {ON_A_CALL}",
+    "unlisted": f"NOT {LISTED}",
 }
 """SQL: what must hold of a ready subscriber ``m`` and his next number ``c`` at ``now``, in a ``lane`` with the
 ``maximum`` of his campaign and the instant at which he must be ``unexpired``. The claim asks for all of it, ``why``

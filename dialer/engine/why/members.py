@@ -106,37 +106,59 @@ class Standing(NamedTuple):
 
 
 _OF_NUMBER = ("active", "routed", "number_free", "unlisted")
-
-_CONDITIONS = ", ".join(
-    f"CASE WHEN m.due_at <= %(now)s AND c.id IS NOT NULL THEN {sql} ELSE true END AS {name}"
-    if name in _OF_NUMBER
-    else f"{sql} AS {name}"
-    for name, sql in lanes.CONDITIONS.items()
-)
-
-_OPEN = f"""
-SELECT m.state, '' AS end_cause, false AS success, m.due_at <= %(now)s AS due,
-       m.due_at_unlisted IS NOT NULL AS listed,
-       CASE WHEN m.next_communication_id IS NULL THEN COALESCE((
-           SELECT CASE WHEN bool_or(n.route_id IS NOT NULL) THEN 'do_not_call' WHEN count(*) > 0 THEN 'no_route' END
-           FROM members_communication AS n WHERE n.member_id = m.id AND n.stopped = ''
-       ), 'no_number') ELSE '' END AS missing,
-       m.zones, COALESCE(m.next_gateway_id, 0) AS gateway,
-       CASE WHEN m.sticky_until > %(now)s THEN COALESCE(m.sticky_operator_id, 0) ELSE 0 END AS sticky,
-       {_CONDITIONS}, m.due_at
-FROM members_member AS m
-LEFT JOIN members_communication AS c ON c.id = m.next_communication_id
-CROSS JOIN (SELECT %(maximum)s::int AS maximum, %(unexpired)s::timestamptz AS unexpired) AS lane
-WHERE m.state IN ('waiting', 'ready')
-"""  # noqa: S608
-
 _FIELDS = [name for name in Standing._fields if name not in ("many", "due_at")]
 
-_ONE = f"SELECT {', '.join(_FIELDS)}, 1, due_at FROM ({_OPEN} AND m.id = %(member)s) AS one"  # noqa: S608
+
+def _stand(*, looked_at: bool) -> str:
+    """Write the reading of open subscribers ``m``; those whose number ``c`` is not looked at are taken to pass."""
+    conditions = {
+        name: sql if name not in _OF_NUMBER
+        else f"CASE WHEN m.due_at <= %(now)s AND c.id IS NOT NULL THEN {sql} ELSE true END" if looked_at
+        else "true"
+        for name, sql in lanes.CONDITIONS.items()
+    }  # fmt: skip
+    return f"""
+        SELECT m.state, '' AS end_cause, false AS success, m.due_at <= %(now)s AS due,
+               m.due_at_unlisted IS NOT NULL AS listed,
+               CASE WHEN m.next_communication_id IS NULL THEN COALESCE((
+                   SELECT CASE WHEN bool_or(n.route_id IS NOT NULL) THEN 'do_not_call'
+                               WHEN count(*) > 0 THEN 'no_route' END
+                   FROM members_communication AS n WHERE n.member_id = m.id AND n.stopped = ''
+               ), 'no_number') ELSE '' END AS missing,
+               m.zones, COALESCE(m.next_gateway_id, 0) AS gateway,
+               CASE WHEN m.sticky_until > %(now)s THEN COALESCE(m.sticky_operator_id, 0) ELSE 0 END AS sticky,
+               {", ".join(f"{sql} AS {name}" for name, sql in conditions.items())}, m.due_at
+        FROM members_member AS m
+        {"LEFT JOIN members_communication AS c ON c.id = m.next_communication_id" if looked_at else ""}
+        CROSS JOIN (SELECT %(maximum)s::int AS maximum, %(unexpired)s::timestamptz AS unexpired) AS lane
+        WHERE m.state IN ('waiting', 'ready')
+    """  # noqa: S608
+
+
+_ONE = f"SELECT {', '.join(_FIELDS)}, 1, due_at FROM ({_stand(looked_at=True)} AND m.id = %(member)s) AS one"  # noqa: S608
+
+# Whose number fails is found by joins of sets, one for each way to fail, and looked at one by one: they are few.
+_FAILING = " UNION ".join(
+    f"""
+    SELECT m.id FROM members_member AS m JOIN members_communication AS c ON c.id = m.next_communication_id
+    WHERE m.campaign_id = %(campaign)s AND m.state IN ('waiting', 'ready') AND m.due_at <= %(now)s AND {fails}
+    """  # noqa: S608
+    for fails in (
+        f"NOT ({lanes.CONDITIONS['active']} AND {lanes.CONDITIONS['routed']})",
+        lanes.ON_A_CALL,
+        lanes.LISTED,
+    )
+)
 
 _ALL = f"""
-SELECT {", ".join(_FIELDS)}, count(*), min(due_at) FROM ({_OPEN} AND m.campaign_id = %(campaign)s) AS open
-GROUP BY {", ".join(_FIELDS)}
+WITH failing AS MATERIALIZED ({_FAILING}),
+open AS (
+    {_stand(looked_at=True)} AND m.campaign_id = %(campaign)s AND m.id IN (SELECT id FROM failing)
+    UNION ALL
+    {_stand(looked_at=False)} AND m.campaign_id = %(campaign)s
+        AND NOT EXISTS (SELECT FROM failing WHERE failing.id = m.id)
+)
+SELECT {", ".join(_FIELDS)}, count(*), min(due_at) FROM open GROUP BY {", ".join(_FIELDS)}
 UNION ALL
 SELECT state, end_cause, success, true, false, '', '', 0, 0, {", ".join("true" for _name in lanes.CONDITIONS)},
        count(*), NULL
