@@ -264,7 +264,7 @@ def first_of_his_own(blockers: list[Blocker]) -> str:
     return next((blocker.code for blocker in blockers if blocker.code in why.STEPS), "ready")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_with_lines_and_operators_for_all_the_claim_takes_exactly_those_whom_nothing_holds_back(seed: int) -> None:
     world = World(seed, scarce=False)
     told = {member.pk: why.of_member(member.pk) for member in world.members}
@@ -273,7 +273,7 @@ def test_with_lines_and_operators_for_all_the_claim_takes_exactly_those_whom_not
     assert claimed == free, {pk: told[pk] for pk in claimed ^ free}
 
 
-@pytest.mark.parametrize("seed", range(100, 118))
+@pytest.mark.parametrize("seed", range(100, 112))
 def test_however_scarce_lines_and_operators_are_the_next_pass_takes_exactly_those_whom_nothing_holds_back(
     seed: int,
 ) -> None:
@@ -285,7 +285,7 @@ def test_however_scarce_lines_and_operators_are_the_next_pass_takes_exactly_thos
     assert {pk for pk, blockers in to_operators.items() if not blockers} == {attempt.operator_id for attempt in claimed}
 
 
-@pytest.mark.parametrize("seed", range(200, 208))
+@pytest.mark.parametrize("seed", range(200, 206))
 def test_the_funnel_counts_each_subscriber_once_by_what_holds_him_back_first(seed: int) -> None:
     world = World(seed, scarce=bool(seed % 2))
     for campaign in world.campaigns:
@@ -413,7 +413,8 @@ def test_a_calendar_that_closes_while_the_operators_phone_rings_opens_for_long_e
 def test_waits_say_until_when_and_what_for(campaign: Campaign) -> None:
     later = NOW + 60 * SECOND
     texts = set()
-    for fields in ({"tried": True}, {"callback": True}, {}):
+    several: list[dict[str, Any]] = [{"tried": True}, {"callback": True}, {}]
+    for fields in several:
         blocker = only(why.of_member(make_member(campaign, due_at=later, **fields).pk))
         assert (blocker.code, blocker.until, blocker.clears) == ("wait", later, True)
         texts.add(blocker.text)
