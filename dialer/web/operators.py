@@ -152,7 +152,7 @@ def operator_why(request: HttpRequest, operator_id: int) -> HttpResponse:
 def _why(request: HttpRequest, him: Operator) -> dict[str, Any]:
     """Return what keeps him from calls, in full for who may see all campaigns that he serves."""
     only = scope.of(request.user)
-    found = {"obstacles": him.obstacles(), "blockers": None}
+    found: dict[str, Any] = {"obstacles": him.obstacles(), "blockers": None}
     if only is None or only.issuperset(him.tiers.values_list("campaign_id", flat=True)):
         key = f"operators:why:{get_language()}:{him.pk}"
         found["blockers"] = shared(key, lambda: why.of_operator(him.pk), times=COUNTS_TIMES)

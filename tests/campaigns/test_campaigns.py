@@ -393,7 +393,7 @@ def test_a_lowered_maximum_ends_those_over_it(campaign: Campaign) -> None:
         ("name", ""),
     ],
 )
-def test_a_bad_value_is_refused_by_its_field(campaign: Campaign, field: str, value: object) -> None:
+def test_a_bad_value_is_refused_by_its_field(campaign: Campaign, field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         actions.update_campaign(campaign.pk, **{field: value})
 
