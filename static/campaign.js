@@ -20,6 +20,11 @@
   }
   for (const hint of document.querySelectorAll("[data-keys]")) hint.hidden = false;
 
+  // On a narrow window the tab of this page may be far to the right.
+  const tabs = document.querySelector(".tabs");
+  const tab = tabs?.querySelector("[aria-current]");
+  if (tab) tabs.scrollLeft = tab.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2;
+
   // --- variables ---
 
   const variables = document.getElementById("variables");
