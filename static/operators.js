@@ -135,14 +135,14 @@ function showOperator(node, item) {
     shown: item.shown,
     calls: number.format(item.calls),
     talk: hoursAndMinutes(item.talk),
-    occupancy: item.occupancy === undefined ? "–" : percent.format(item.occupancy / 100),
+    occupancy: item.occupancy == null ? "–" : percent.format(item.occupancy / 100),
     outcome: item.last ? item.last.label : "",
   });
   attribute(part(node, "name"), "href", root.dataset.operator.replace("/0/", `/${item.id}/`));
   node.classList.toggle("is-forced", item.forced);
   showCall(node, item.call);
   const meter = node.querySelector(".meter");
-  meter.hidden = item.occupancy === undefined;
+  meter.hidden = item.occupancy == null;
   width(meter.firstElementChild, (item.occupancy ?? 0) / 100);
   attribute(part(node, "outcome"), "data-tone", item.last?.tone ?? "off");
   title(part(node, "outcome"), item.last?.cause ?? "");
@@ -166,7 +166,7 @@ function showCall(node, call) {
 
 function showSigns(node, item) {
   const phone = part(node, "phone");
-  text(phone, item.phone === undefined ? words.outside : item.phone ? words.registered : words.unregistered);
+  text(phone, item.phone == null ? words.outside : item.phone ? words.registered : words.unregistered);
   attribute(phone, "data-tone", item.phone === false ? "bad" : "good");
   const client = part(node, "client");
   client.hidden = !item.client;
@@ -198,7 +198,7 @@ function tick() {
 setInterval(tick, 1000);
 
 function run(node, item, now) {
-  text(part(node, "for"), item.since === undefined ? "" : item.until ? span(item.until - now + 999) : span(now - item.since));
+  text(part(node, "for"), item.since == null ? "" : item.until ? span(item.until - now + 999) : span(now - item.since));
   if (item.call) text(part(node, "running"), span(now - item.call.since));
   const rest = item.rests_until ? item.rests_until - now : 0;
   text(part(node, "note"), rest > 0 ? `${words.rests} ${span(rest + 999)}` : item.note ?? "");
