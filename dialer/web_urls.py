@@ -7,6 +7,8 @@ from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
 from dialer.web import (
+    calendars,
+    attempts,
     campaign_first,
     campaign_operators,
     campaign_routes,
@@ -14,6 +16,8 @@ from dialer.web import (
     metrics,
     operators,
     statistics,
+    subscriber,
+    subscribers,
     system,
 )
 from members import views as lists
@@ -29,6 +33,12 @@ urlpatterns = [
     path("switches.json", views.switches_json, name="switches-json"),
     path("switches/<int:node_id>/drain", views.drain, name="switch-drain"),
     path("switches/<int:node_id>/resume", views.resume, name="switch-resume"),
+    path("calendars/", calendars.calendars, name="calendars"),
+    path("calendars/new/", calendars.new, name="calendar-new"),
+    path("calendars/preview", calendars.preview, name="calendar-preview"),
+    path("calendars/<int:calendar_id>/", calendars.calendar, name="calendar"),
+    path("calendars/<int:calendar_id>/preview", calendars.preview, name="calendar-preview-of"),
+    path("calendars/<int:calendar_id>/delete/", calendars.delete, name="calendar-delete"),
     path("operators/", operators.operators, name="operators"),
     path("operators.json", operators.operators_json, name="operators-json"),
     path("operators/new/", operators.add, name="operator-add"),
@@ -59,6 +69,19 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/routes/<int:route_id>/move", campaign_routes.move, name="campaign-route-move"),
     path(
         "campaigns/<int:campaign_id>/routes/<int:route_id>/delete", campaign_routes.delete, name="campaign-route-delete"
+    ),
+    path("campaigns/<int:campaign_id>/subscribers/", subscribers.subscribers, name="subscribers"),
+    path("campaigns/<int:campaign_id>/subscribers/new/", subscribers.add, name="subscriber-add"),
+    path("campaigns/<int:campaign_id>/subscribers/many/", subscribers.many, name="subscribers-many"),
+    path("campaigns/<int:campaign_id>/attempts/", attempts.attempts, name="attempts"),
+    path("subscribers/<int:member_id>/", subscriber.subscriber, name="subscriber"),
+    path("subscribers/<int:member_id>/now", subscriber.subscriber_now, name="subscriber-now"),
+    path("subscribers/<int:member_id>/edit/", subscriber.edit, name="subscriber-edit"),
+    path("subscribers/<int:member_id>/call-back", subscriber.call_back, name="subscriber-call-back"),
+    path(
+        "subscribers/<int:member_id>/numbers/<int:number_id>/<slug:act>",
+        subscriber.number_act,
+        name="subscriber-number",
     ),
     path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
     path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),

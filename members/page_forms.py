@@ -92,7 +92,7 @@ class Filters(forms.Form):
 
     @property
     def filters(self) -> Iterator[forms.BoundField]:
-        return (self[name] for name in self.filter_names)
+        return (self[name] for name in self.filter_names if name in self.fields)
 
     def asked(self) -> dict[str, Any]:
         """Return the filters that say something, as the REST interface names them."""

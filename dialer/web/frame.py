@@ -20,6 +20,8 @@ TABS: Final = (
     ("campaign-causes", gettext_lazy("Causes"), "campaigns.view_campaign"),
     ("campaign-operators", gettext_lazy("Operators"), "agents.view_operator"),
     ("campaign-routes", gettext_lazy("Routes"), "campaigns.view_route"),
+    ("subscribers", gettext_lazy("Subscribers"), "members.view_member"),
+    ("attempts", gettext_lazy("Attempts"), "dialer.view_attempt"),
     ("statistics", gettext_lazy("Statistics"), "campaigns.view_campaign"),
     ("uploads", gettext_lazy("Uploads"), "members.view_member"),
     ("export", gettext_lazy("Export"), "members.view_member"),
