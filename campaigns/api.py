@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 from django.core.cache import cache
 from django.db import connection
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from agents import actions as agents
-from agents.models import Tier
+from agents.models import Operator, Tier
 from campaigns import actions
 from campaigns.actions import RunAnswer
 from campaigns.models import (
@@ -370,13 +371,17 @@ class TiersBody(Body):
     tiers = TierBody(many=True, max_length=5000, help_text="All who serve the campaign.")
 
     def validate_tiers(self, tiers: Any) -> Any:
-        """Refuse an operator who is there twice."""
+        """Refuse an operator who does not exist, or is there twice."""
         operators = [item["operator"] for item in tiers]
-        faults = {
-            place: {"operator": [f"Operator {operator} is there twice."]}
-            for place, operator in enumerate(operators)
-            if operator in operators[:place]
-        }
+        known = set(Operator.objects.filter(pk__in=operators).values_list("pk", flat=True))
+        faults: dict[int, dict[str, list[str]]] = {}
+        seen: set[int] = set()
+        for place, operator in enumerate(operators):
+            if operator not in known:
+                faults[place] = {"operator": [_("There is none with the id %d.") % operator]}
+            elif operator in seen:
+                faults[place] = {"operator": [_("Operator %d is there twice.") % operator]}
+            seen.add(operator)
         if faults:
             raise serializers.ValidationError([faults.get(place, {}) for place in range(len(operators))])
         return tiers

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import urllib.error
 import urllib.request
 
 address, username, campaign, number = sys.argv[1:]
@@ -14,10 +15,13 @@ headers = {"Content-Type": "application/json"}
 
 
 def ask(method, path, body=None):
-    """Send a request, and return what is answered; whatever is no success is an error."""
+    """Send a request, and return what is answered; end with the reason if it is refused."""
     sent = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(address + path, sent, headers, method=method)) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address + path, sent, headers, method=method)) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refused:
+        sys.exit(f"{method} {path}: {json.load(refused)['detail']}")
 
 
 key = ask("POST", "/login", {"username": username, "password": os.environ["PASSWORD"]})

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -125,11 +126,13 @@ class Variables(serializers.JSONField):
 class Reference(serializers.PrimaryKeyRelatedField):
     """The id of something else."""
 
+    default_error_messages: ClassVar = {"does_not_exist": gettext_lazy("There is none with the id {pk_value}.")}
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not isinstance(data, int):
             raise serializers.ValidationError(_("This must be an id, a whole number, not %s.") % kind(data))
         if not 0 < data <= LARGEST_ID:
-            raise serializers.ValidationError(_("There is none with the id %d.") % data)
+            self.fail("does_not_exist", pk_value=data)
         return super().to_internal_value(data)
 
 

@@ -184,7 +184,8 @@ class TestCampaigns:
         assert supervisor.put(path, {"tiers": tiers}).json() == {"tiers": tiers}
         assert set(Tier.objects.values_list("operator_id", flat=True)) == {second.pk}
         assert set(faults(supervisor.put(path, {"tiers": tiers * 2}))) == {"tiers[1].operator"}
-        assert set(faults(supervisor.put(path, {"tiers": [{"operator": 999_999}]}))) == {"operator"}
+        unknown = supervisor.put(path, {"tiers": [*tiers, {"operator": 999_999}]})
+        assert faults(unknown) == {"tiers[1].operator": ["There is none with the id 999999."]}
         assert supervisor.put(path, {"tiers": []}).json() == {"tiers": []}
 
     def test_statistics_agree_with_the_ledger(self, supervisor: Caller, campaign: Campaign) -> None:
@@ -248,7 +249,9 @@ class TestLines:
 
     def test_faults_of_a_route_are_named(self, admin: Caller) -> None:
         body = {"gateway": 999_999, "pattern": "(", "prepend": "x", "variables": {"call_timeout": "soon"}}
-        assert set(faults(admin.post("routes", body))) == set(body)
+        found = faults(admin.post("routes", body))
+        assert set(found) == set(body)
+        assert found["gateway"] == ["There is none with the id 999999."]
 
 
 class TestOperators:
