@@ -44,7 +44,8 @@ def test_the_commands_do_what_they_are_said_to(
     monkeypatch.setattr(verbs, "send", lambda task, *args, queue="": None)
     factories.make_route()
     campaign = factories.make_campaign()
-    assert campaign.pk == 1
+    operator = factories.make_operator(campaign)
+    assert (campaign.pk, operator.pk) == (1, 1)
     user_in("Integration", "crm")
     (tmp_path / "list.csv").write_bytes(LIST.encode("windows-1251"))
     before: list[str] = []
