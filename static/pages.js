@@ -165,7 +165,11 @@
     box.append(input, list, select);
     close();
   }
-  for (const select of document.querySelectorAll("select[data-search]")) searchable(select);
+  function searchAll(part) {
+    for (const select of part.querySelectorAll("select[data-search]")) if (!select.closest(".combo")) searchable(select);
+  }
+  searchAll(document);
+  document.addEventListener("htmx:load", (event) => searchAll(event.detail.elt));
 
   // --- a server that does not answer for a while ---
 

@@ -17,7 +17,6 @@ from django.core.exceptions import ValidationError
 from django.forms import BaseFormSet, formset_factory
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 from campaigns import actions, hours
 from campaigns.actions import ChangedMeanwhile
@@ -70,7 +69,7 @@ class DayField(MinuteRangesFormField):
 
 class CalendarPageForm(CalendarForm):
     class Meta(CalendarForm.Meta):
-        widgets = {  # noqa: RUF012
+        widgets: dict[str, forms.Widget] = {  # type: ignore[assignment]  # noqa: RUF012
             "time_zone": forms.Select(attrs={"data-search": ""}),
             "first_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
             "last_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
@@ -404,15 +403,6 @@ def _supported() -> dict[str, list[str]]:
     return {code: list(parts) for code, parts in found.items() if code in pytz.country_names}
 
 
-def country_name(code: str) -> str:
-    """Return the name of a country in the language of the page, or in English."""
-    names = LOCALE_DATA.get(code, {})
-    name = names.get((get_language() or "en")[:2], "")
-    if name.startswith("*"):
-        name = names.get(name[1:], "")
-    return name or pytz.country_names[code]
-
-
 class ImportForm(forms.Form):
     """Whose public holidays, and of which years."""
 
@@ -426,7 +416,7 @@ class ImportForm(forms.Form):
         year = clock.now().year
         country = next((code for code in _countries_of(zone) if code in _supported()), "")
         super().__init__(data, prefix="import", initial={"country": country, "year": year, "until": year + 1})
-        choices = sorted((country_name(code), code) for code in _supported())
+        choices = sorted((pytz.country_names[code], code) for code in _supported())
         country_field, region_field = self.fields["country"], self.fields["region"]
         assert isinstance(country_field, forms.ChoiceField) and isinstance(region_field, forms.ChoiceField)  # noqa: PT018
         country_field.choices = [("", _("choose one")), *((code, name) for name, code in choices)]
@@ -435,8 +425,9 @@ class ImportForm(forms.Form):
         region_field.choices = [("", _("all of it")), *self.regions]
         dress(self)
         if data is not None and self.data.get("import-region") not in dict(region_field.choices):
-            self.data = data.copy()
-            self.data["import-region"] = ""
+            changed = data.copy()
+            changed["import-region"] = ""
+            self.data = changed
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
