@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from members.models import DoNotCall, Member
 from members.uploads import staging
 from tests import factories
 from tests.api.conftest import PASSWORD, user_in
+from tests.engine.story import Story
 
 README = Path(__file__).parents[2] / "README.md"
 LIST = "Ім'я;Телефон;Борг\nАнна;+380501112200;20\nБогдан;немає;0\nГанна;+380501112201;5\n"
@@ -37,8 +39,55 @@ def commands() -> list[str]:
     return found
 
 
+@dataclass
+class Reader:
+    """Somebody who copies the commands into a shell, one after the other; those that set variables hold for all."""
+
+    folder: Path
+    before: list[str] = field(default_factory=list)
+
+    def run(self, command: str) -> Any:
+        """Run a command; return what it printed."""
+        if not command.startswith("curl"):
+            self.before.append(command)
+            return None
+        command = command.replace("curl -s", "curl -s --fail-with-body", 1)
+        script = "\n".join([*self.before, command])
+        done = subprocess.run(["bash", "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return json.loads(done.stdout) if done.stdout else None
+
+    def log_in(self, address: str) -> list[str]:
+        """Run the commands up to the log-in, as ``crm``; return those that follow."""
+        user_in("Integration", "crm")
+        host, log_in, key, headers, *rest = commands()
+        self.run(host.replace("http://127.0.0.1:8000", address))
+        given = self.run(log_in.replace('"…"', f'"{PASSWORD}"'))
+        key = key.replace("X-Key: …", f"X-Key: {given['key']}")
+        self.run(key.replace("X-Access-Token: …", f"X-Access-Token: {given['token']}"))
+        self.run(headers)
+        return rest
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+def test_the_result_of_a_call_is_reported(live_server: Any, reader: Reader) -> None:
+    story = Story(wait_for_result=True)
+    assert (story.campaign.pk, story.member.pk) == (1, 1)
+    story.talk(20)
+    _add, report, *_rest = reader.log_in(live_server.url)
+    assert reader.run(report) == {"attempt": story.attempt.pk, "result": "applied"}
+    attempt, _operator, member = story.now()
+    assert (attempt.comment, member.due_at) == ("Asked for a call at work", story.at(25 + 600))
+    assert member.next_communication is not None
+    assert member.next_communication.digits == "0501234567"
+
+
 def test_the_commands_do_what_they_are_said_to(
-    live_server: Any, tmp_path: Path, settings: Any, monkeypatch: Any
+    live_server: Any, reader: Reader, tmp_path: Path, settings: Any, monkeypatch: Any
 ) -> None:
     settings.UPLOADS_DIR = tmp_path / "uploads"
     monkeypatch.setattr(verbs, "send", lambda task, *args, queue="": None)
@@ -46,38 +95,14 @@ def test_the_commands_do_what_they_are_said_to(
     campaign = factories.make_campaign()
     operator = factories.make_operator(campaign)
     assert (campaign.pk, operator.pk) == (1, 1)
-    user_in("Integration", "crm")
     (tmp_path / "list.csv").write_bytes(LIST.encode("windows-1251"))
-    before: list[str] = []
 
-    def run(command: str) -> Any:
-        """Run a command in the shell that has run those before; return what it printed."""
-        if not command.startswith("curl"):
-            before.append(command)
-            return None
-        command = command.replace("curl -s", "curl -s --fail-with-body", 1)
-        done = subprocess.run(
-            ["bash", "-c", "\n".join([*before, command])], cwd=tmp_path, capture_output=True, text=True, check=False
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        return json.loads(done.stdout) if done.stdout else None
-
-    host, log_in, key, headers, add, report, *rest = commands()
-    run(host.replace("http://127.0.0.1:8000", live_server.url))
-    given = run(log_in.replace('"…"', f'"{PASSWORD}"'))
-    run(
-        key.replace("X-Key: …", f"X-Key: {given['key']}").replace(
-            "X-Access-Token: …", f"X-Access-Token: {given['token']}"
-        )
-    )
-    run(headers)
-
-    assert run(add)["run"] == "STARTED"
-    assert "/status" in report, "it needs a call, which tests/api/test_results.py has"
+    add, _report, *rest = reader.log_in(live_server.url)
+    assert reader.run(add)["run"] == "STARTED"
     told: dict[str, Any] = {}
     for command in rest:
         (what,) = re.findall(r"\$HOST/api/v2/([^\s\"?]+)", command)
-        told[what] = run(command)
+        told[what] = reader.run(command)
         if what.endswith(("/check", "/load", "/undo")):
             staging.work(1)
 
