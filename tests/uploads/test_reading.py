@@ -427,6 +427,8 @@ def test_a_workbook_and_a_text_in_a_zip(path: Path) -> None:
         (zipped({"xl/workbook.xml": b"<a"}), FileKind.XLSX, "damaged"),
         (zipped({"a": b"not a workbook"}), FileKind.XLSX, "damaged"),
     ],
+    # Named by their place: the bytes hold the time at which they were packed.
+    ids=range(8),
 )
 def test_what_cannot_be_opened_is_told(path: Path, content: bytes, kind: FileKind, remedy: str) -> None:
     path.write_bytes(content)
