@@ -59,6 +59,21 @@
     if (form) count(form);
   });
 
+  // --- what is told again leaves open what was open ---
+
+  const opened = new Map();
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id !== "now") return;
+    for (const part of event.detail.target.querySelectorAll("details")) opened.set(part.firstElementChild.id, part.open);
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const [id, open] of opened) {
+      const part = document.getElementById(id)?.parentElement;
+      if (part) part.open = open;
+    }
+    opened.clear();
+  });
+
   // --- rows of a form come and go ---
 
   for (const button of document.querySelectorAll("[data-add]")) {

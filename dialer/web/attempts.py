@@ -18,10 +18,8 @@ from rest_framework.exceptions import ValidationError
 from campaigns.models import Campaign, CauseRule
 from dialer.api.attempts import ORDERS
 from dialer.api.paging import Page, page
-from dialer.live import OUTCOME_TONES
-from dialer.models import Outcome
 from dialer.pages import for_supervisors
-from dialer.web import frame
+from dialer.web import frame, story
 from dialer.web.subscribers import export_address
 from dialer.web.subscribers_forms import without
 from members.page_forms import AttemptsFilters, dress
@@ -83,9 +81,7 @@ def attempts(request: HttpRequest, campaign_id: int) -> HttpResponse:
                 messages.warning(request, _("This page of the list is no more: here is the first one."))
                 return redirect(f"{request.path}?{address}")
             for attempt in rows:
-                known = Outcome(attempt.outcome) if attempt.outcome else None
-                attempt.label = known.label if known else _(attempt.stage)
-                attempt.tone = OUTCOME_TONES.get(known, "off") if known else "talk"
+                attempt.label, attempt.tone = story.standing(attempt)
                 attempt.number = str(attempt.communication or attempt.digits)
             shown |= {
                 "rows": rows,

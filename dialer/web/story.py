@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.models import ConnectOrder
 from dialer import clock
@@ -24,6 +25,16 @@ THINNEST: Final = 3
 TICKS: Final = 6
 """Marks of time below it, at most."""
 STEPS_OF_TIME: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+STAGES: Final = {
+    "reserved": gettext_lazy("reserved"),
+    "sent": gettext_lazy("sent"),
+    "operator ringing": gettext_lazy("operator ringing"),
+    "operator answered": gettext_lazy("operator answered"),
+    "calling": gettext_lazy("calling"),
+    "connecting": gettext_lazy("connecting"),
+    "talking": gettext_lazy("talking"),
+    "ended": gettext_lazy("ended"),
+}
 BEFORE_IT: Final = {"operator_free_at", "member_due_at"}
 """Instants that may lie long before an attempt."""
 
@@ -77,6 +88,14 @@ class Story:
         return self.attempt.talk_seconds if self.attempt.talk_ended_at else None
 
 
+def standing(attempt: Attempt) -> tuple[str, str]:
+    """Return the outcome of an attempt, or its stage while it lives, in words, and its tone."""
+    if not attempt.outcome:
+        return str(STAGES[attempt.stage]), "talk"
+    outcome = Outcome(attempt.outcome)
+    return str(outcome.label), OUTCOME_TONES.get(outcome, "off")
+
+
 def told_with(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
     """Return attempts with all that their stories tell; three statements more for all of them."""
     return attempts.select_related(
@@ -90,12 +109,13 @@ def of(attempt: Attempt) -> Story:
     tries = sorted(attempt.tries.all(), key=lambda one: one.pk)
     end = max(attempt.ended_at or now, attempt.reserved_at + timedelta(seconds=1))
     step, marks = _scale((end - attempt.reserved_at).total_seconds())
+    label, tone = standing(attempt)
     draw = _Drawing(attempt.reserved_at, step * marks)
     return Story(
         attempt=attempt,
         number=str(attempt.communication or attempt.digits),
-        label=str(Outcome(attempt.outcome).label) if attempt.outcome else _(attempt.stage),
-        tone=OUTCOME_TONES.get(Outcome(attempt.outcome), "off") if attempt.outcome else "talk",
+        label=label,
+        tone=tone,
         legs=[_operators(attempt, tries, draw, end), _subscriber(attempt, draw, end)],
         ticks=[_clock(place * step) for place in range(marks + 1)],
         steps=_steps(attempt, tries),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from django.contrib import messages
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -70,16 +72,19 @@ def subscriber(request: HttpRequest, member_id: int) -> HttpResponse:
 @never_cache
 @for_supervisors
 def subscriber_now(request: HttpRequest, member_id: int) -> HttpResponse:
-    """Give the part of his page that changes by itself: his state, what blocks him, the story."""
+    """Give the part of his page that changes by itself; nothing (204) while it is as the asker has seen it."""
     need(request, VIEW)
     member = find(request, member_id)
     with timezone.override(member.campaign.calendar.time_zone):
-        return render(request, "subscribers/now.html", _shown(request, member) | {"again": True})
+        shown = _shown(request, member)
+        if request.GET.get("seen") == shown["seen"]:
+            return HttpResponse(status=204)
+        return render(request, "subscribers/now.html", shown | {"again": True})
 
 
 def _shown(request: HttpRequest, member: Member, promise: PromiseForm | None = None) -> dict[str, Any]:
     may = request.user.has_perm
-    return {
+    shown = {
         "member": member,
         "campaign": member.campaign,
         "tone": tone_of(member),
@@ -100,6 +105,11 @@ def _shown(request: HttpRequest, member: Member, promise: PromiseForm | None = N
         "may_hang_up": may("access.hang_up"),
         **_stories(request, member),
     }
+    # Of what lives the mark says whether it has changed: it is sent again only then.
+    body = render_to_string("subscribers/now_body.html", shown)
+    state = render_to_string("subscribers/state.html", shown)
+    seen = sha256(f"{body}{state}".encode()).hexdigest()[:16]
+    return shown | {"body": body, "state": state, "seen": seen, "may_change_by_itself": not member.hidden}
 
 
 def _blockers(member: Member) -> list[why.Blocker]:

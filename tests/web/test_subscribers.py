@@ -516,6 +516,10 @@ class TestOne:
         assert 'hx-swap-oob="true"' in shown
         assert "On a call" in shown
         assert "Hang up" in shown
+        [seen] = re.findall(r"seen=([0-9a-f]{16})", shown)
+        assert supervisor.get(f"/subscribers/{anna.pk}/now?seen={seen}").status_code == 204
+        Member.objects.filter(pk=anna.pk).update(end_requested=True)
+        assert "ends after this call" in page(supervisor, f"/subscribers/{anna.pk}/now?seen={seen}")
 
     def test_numbers_are_stopped_listed_and_started_again(self, supervisor: Client, campaign: Campaign) -> None:
         anna = make_member(campaign, ["+380501234567", "+380671112233"])
