@@ -1,8 +1,8 @@
 """What the REST interface costs: adding subscribers one by one and in arrays beside raw COPY, and a page of a long list
 beside one of a short list.
 
-A server runs on each of two databases, with a list of ten thousand and one of a million. Its client sends one request
-after the other.
+A server runs on each of two databases, with ten thousand subscribers and attempts and with a million. Its client sends
+one request after the other.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from campaigns.models import Campaign
+from dialer import clock
 from dialer.api import actions
 from dialer.benchmark import databases, lists
+from dialer.benchmark.statistics import make_attempts
 
 AIM_PAGE = 1.5
 """A page of the long list may take so many times as long as one of the short list."""
@@ -43,14 +45,26 @@ REQUESTS = 200
 TRIES = 30
 """Times that each page is asked for."""
 STARTS_WITHIN = 60
+LISTS = ("members", "attempts")
 PAGES = {
-    "first page": "limit=100",
-    "newest first": "limit=100&sort=-created",
-    "by state": "limit=100&state=ready",
-    "far into the list": "",  # by a cursor
-    "by number": "number={number}",
-    "by the beginnings of names": "limit=20&search={name}",
-    "by the end of a number": "limit=20&search={end}",
+    "subscribers": "members?limit=100",
+    "newest first": "members?limit=100&sort=-created",
+    "by when they are due": "members?limit=100&sort=due",
+    "by attempts": "members?limit=100&sort=-attempts",
+    "by state": "members?limit=100&state=ready",
+    "by time zone": "members?limit=100&called_in=Europe/Kyiv",
+    "by operator": "members?limit=100&operator=7",
+    "far into the list": "members?limit=100&cursor={members}",
+    "by number": "members?number={number}",
+    "by the beginnings of names": "members?limit=20&search={name}",
+    "by the end of a number": "members?limit=20&search={end}",
+    "attempts": "attempts?limit=100",
+    "attempts by when they ended": "attempts?limit=100&sort=ended",
+    "attempts by cause": "attempts?limit=100&cause=USER_BUSY",
+    "attempts by operator": "attempts?limit=100&operator=7",
+    "attempts of a while": "attempts?limit=100&reserved_before={instant}",
+    "far into the attempts": "attempts?limit=100&cursor={attempts}",
+    "attempts by number": "attempts?number={number}",
 }
 _NAMES = """
 UPDATE members_member SET name = initcap(translate(left(md5(id::text), 8), '0123456789', 'ghijklmnop')) || ' Kovalenko'
@@ -67,7 +81,7 @@ class Measured:
     added: int
     short: int
     long: int
-    """Subscribers: those that are added, and those of the two lists."""
+    """Subscribers: those that are added, and those of the two lists, which have as many attempts."""
     raw_rate: float = 0.0
     """Subscribers a second."""
     rates: dict[int, float] = field(default_factory=dict)
@@ -140,6 +154,7 @@ def _server(database: str, members: int) -> Iterator[int]:
     databases.use(database)
     with transaction.atomic():
         lists.make_group(LISTED, members)
+        make_attempts(members, members, clock.now(), LISTED.campaigns)
     with connection.cursor() as cursor:
         cursor.execute(_NAMES, [LISTED.first_campaign])
         # What was made in SQL named its ids itself.
@@ -173,24 +188,26 @@ def _server(database: str, members: int) -> Iterator[int]:
 
 def _time_pages(measured: Measured, callers: list[Caller], say: Callable[[str], None]) -> None:
     """Ask for each page of both lists in turn, so that a machine that becomes slower does so for both."""
-    path = f"/{LISTED.first_campaign}/members?"
+    path = f"/{LISTED.first_campaign}/"
     queries: list[dict[str, str]] = []
     for caller in callers:
-        page = caller.ask(f"{path}limit=100")
-        one = page["results"][50]
+        known: dict[str, str] = {}
+        for listed in LISTS:
+            page = caller.ask(f"{path}{listed}?limit=100")
+            for _ in range(min(20, measured.short // 200)):
+                page = caller.ask(f"{path}{listed}?limit=100&cursor={page['cursor']}")
+            known[listed] = page["cursor"]
+        attempt = page["results"][50]
+        one = caller.ask(f"{path}members/{attempt['member']}")
         number = one["communications"][0]["number"]
-        for _ in range(min(20, measured.short // 200)):
-            page = caller.ask(f"{path}limit=100&cursor={page['cursor']}")
-        known = {"number": number, "end": number[-6:], "name": one["name"][:-4]}
-        queries.append(
-            {name: query.format(**known) or f"limit=100&cursor={page['cursor']}" for name, query in PAGES.items()}
-        )
+        known |= {"number": number, "end": number[-6:], "name": one["name"][:-4], "instant": attempt["reserved_at"]}
+        queries.append({name: query.format(**known).replace(" ", "%20") for name, query in PAGES.items()})
     for name in PAGES:
         took: tuple[list[float], list[float]] = ([], [])
         for _ in range(TRIES):
             for caller, query, times in zip(callers, queries, took, strict=True):
                 began = time.perf_counter()
-                caller.ask(path + query[name].replace(" ", "%20").replace("+", "%2B"))
+                caller.ask(path + query[name])
                 times.append((time.perf_counter() - began) * 1000)
         measured.pages[name] = (statistics.median(took[0]), statistics.median(took[1]))
         say(f"{name}: {measured.growth[name]:.2f}")
@@ -226,7 +243,7 @@ def report(measured: Measured, write: Callable[[str], None]) -> None:
     write(f"{'raw COPY':<30}{measured.raw_rate:>12,.0f}")
     for batch, rate in measured.rates.items():
         write(f"{f'POST of {batch:,}':<30}{rate:>12,.0f}  {rate / measured.raw_rate:.3f} of raw COPY's")
-    write(f"Milliseconds of a page, {measured.short:,} and {measured.long:,} subscribers")
+    write(f"Milliseconds of a page, {measured.short:,} and {measured.long:,} subscribers and attempts")
     for name, (short, long) in measured.pages.items():
         ratio = measured.growth[name]
         aim = databases.verdict(ratio <= AIM_PAGE, f"{AIM_PAGE}")

@@ -46,7 +46,7 @@ def test_a_hundred_thousand_subscribers_are_added_and_listed_while_a_campaign_di
     over = threading.Event()
 
     def dial() -> None:
-        while not over.wait(0.2):
+        while not over.wait(0.5):
             tasks.dispatch_pass()
             tasks.tidy_up()
         connections.close_all()
