@@ -7,8 +7,8 @@ from agents import directory
 from dialer import cdr, views
 from dialer.api.forms import GuardedForm
 from dialer.web import (
-    calendars,
     attempts,
+    calendars,
     campaign_first,
     campaign_operators,
     campaign_routes,
@@ -56,6 +56,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/", campaigns.general, name="campaign"),
     path("campaigns/<int:campaign_id>/clone/", campaigns.clone, name="campaign-clone"),
     path("campaigns/<int:campaign_id>/delete/", campaigns.delete, name="campaign-delete"),
+    path("campaigns/<int:campaign_id>/funnel", campaigns.funnel, name="funnel"),
     path("campaigns/<int:campaign_id>/parameters/", campaigns.parameters, name="campaign-parameters"),
     path("campaigns/<int:campaign_id>/variables/", campaigns.variables, name="campaign-variables"),
     path("campaigns/<int:campaign_id>/causes/", campaigns.causes, name="campaign-causes"),

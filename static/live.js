@@ -81,6 +81,7 @@ function showAlert(node, alert) {
 
 function showCampaign(node, campaign) {
   attribute(node, "data-tone", campaign.tone);
+  attribute(part(node, "name"), "href", root.dataset.campaign.replace("/0/", `/${campaign.id}/`));
   fill(node, {
     name: campaign.name,
     priority: campaign.priority,
@@ -207,6 +208,7 @@ function showOperators(operators) {
 function showOperator(node, operator) {
   attribute(node, "data-tone", operator.tone);
   node.hidden = operator.hidden;
+  attribute(part(node, "name"), "href", root.dataset.operator.replace("/0/", `/${operator.id}/`));
   fill(node, { name: operator.name, extension: operator.extension, status: operator.status, shown: operator.shown });
   use(node.querySelector(".tile-state"), operator.forced ? "alert-triangle" : OPERATOR_ICONS[operator.tone]);
   const phone = part(node, "phone");

@@ -17,7 +17,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from agents.models import Tier
 from campaigns import actions, hours
@@ -31,6 +31,7 @@ from campaigns.models import (
 )
 from dialer import clock, live
 from dialer.api import scope
+from dialer.engine import why
 from dialer.models import Attempt
 from dialer.pages import for_supervisors
 from dialer.readings import COUNTS_TIMES, shared
@@ -192,6 +193,13 @@ def _parts(campaign: Campaign) -> dict[str, int]:
 
 
 # --- parameters -------------------------------------------------------------------------------------------------
+
+
+@require_safe
+@of_campaign("members.view_member")
+def funnel(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Show where the list stands, as a part of a page."""
+    return render(request, "why/funnel.html", {"funnel": why.of_campaign(campaign.pk)})
 
 
 @of_campaign()

@@ -685,3 +685,13 @@ def test_the_steps_tell_who_may_not(campaign: Campaign) -> None:
     client.post(here, {"step": "lines", "name": "x", "capacity": 1})
     client.post("/campaigns/first/", {"step": "calendar", "name": "x"})
     assert (Campaign.objects.count(), Gateway.objects.count(), Calendar.objects.count()) == (1, 1, 1)
+
+
+def test_general_shows_where_the_list_stands(supervisor: Client, campaign: Campaign) -> None:
+    make_member(campaign)
+    path = f"/campaigns/{campaign.pk}/funnel"
+    assert f'hx-get="{path}"' in supervisor.get(f"/campaigns/{campaign.pk}/").content.decode()
+    assert re.search(r"<tfoot>.*<b>1</b>", supervisor.get(path).content.decode())
+    assert staff("campaigns.view_campaign").get(path).status_code == 403
+    other = staff("members.view_member", campaigns=(make_campaign(),))
+    assert other.get(path).status_code == 404
