@@ -50,8 +50,7 @@
       const range = document.createElement(locked ? "span" : "button");
       if (!locked) {
         range.type = "button";
-        range.setAttribute("aria-label", words.range.replace("{day}", day.dataset.name)
-          .replace("{from}", clock(start)).replace("{to}", clock(end)));
+        range.setAttribute("aria-label", `${day.dataset.name} ${clock(start)}–${clock(end)}`);
         range.append(Object.assign(document.createElement("i"), { className: "edge is-start" }),
           Object.assign(document.createElement("i"), { className: "edge is-end" }));
       }
@@ -79,7 +78,13 @@
     if (chosen) day.querySelector(`.range[data-place="${ranges.indexOf(chosen)}"]`)?.focus();
   }
 
-  const changed = (day) => field(day).dispatchEvent(new Event("input", { bubbles: true }));
+  /** Tell the server what was drawn; it is drawn already. */
+  let telling = false;
+  function changed(day) {
+    telling = true;
+    field(day).dispatchEvent(new Event("input", { bubbles: true }));
+    telling = false;
+  }
 
   // --- by mouse, pen and finger ---
 
@@ -273,7 +278,7 @@
   // --- what is typed, and parts that came anew ---
 
   form.addEventListener("input", (event) => {
-    if (event.target.matches("input[data-day]") && !drag) drawAll();
+    if (event.target.matches("input[data-day]") && !telling) drawAll();
   });
   // A whole page's form must not be sent by Enter in a field whose button is beside it.
   form.addEventListener("keydown", (event) => {
@@ -297,7 +302,8 @@
 
   const zone = document.getElementById("id_time_zone");
   if ("new" in form.dataset && zone && !zone.value) {
-    zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    zone.value = JSON.parse(zone.dataset.former ?? "{}")[here] ?? here;
     document.getElementById("id_time_zone-search")?.dispatchEvent(new Event("blur"));
     if (zone.value) setTimeout(() => zone.dispatchEvent(new Event("input", { bubbles: true })));
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from copy import copy
@@ -67,6 +68,15 @@ class DayField(MinuteRangesFormField):
                 raise ValidationError(told % {**names, "next": following})
 
 
+@cache
+def _former_names() -> dict[str, str]:
+    """Return what zones are called now by what they were called: browsers tell Europe/Kiev still."""
+    with pytz.open_resource("tzdata.zi") as file:  # type: ignore[attr-defined]
+        links = [line.split() for line in file.read().decode().splitlines() if line.startswith("L ")]
+    known = pytz.common_timezones_set
+    return {former: name for _link, name, former in links if former not in known and name in known}
+
+
 class CalendarPageForm(CalendarForm):
     class Meta(CalendarForm.Meta):
         widgets: dict[str, forms.Widget] = {  # type: ignore[assignment]  # noqa: RUF012
@@ -85,9 +95,11 @@ class CalendarPageForm(CalendarForm):
         )
         select: Any = self.fields["time_zone"].widget
         select.choices = [("", _("choose one")), *((name, name.replace("_", " ")) for name in known)]
+        if not zone:
+            select.attrs["data-former"] = json.dumps(_former_names())
         self.fields["time_zone"].help_text = ""
         self.fields["first_date"].label, self.fields["last_date"].label = _("valid from"), _("valid until")
-        self.fields["last_date"].help_text = _("The last day of calls, included. Empty: without end.")
+        self.fields["last_date"].help_text = _("Included. Empty: without end.")
         for weekday in Weekday:
             self.fields[f"day_{weekday}"] = DayField(weekday)
         dress(self)
@@ -438,7 +450,8 @@ class ImportForm(forms.Form):
         return cleaned
 
     def find(self, days: Iterable[Mapping[str, Any]]) -> list[Found]:
-        """Return the holidays that were asked for; those on dates of ``days`` are there already."""
+        """Return the holidays that were asked for and are not over; those on dates of ``days`` are there already."""
+        today = clock.now().date()
         there = _occupied(days)
         country, region = self.cleaned_data["country"], self.cleaned_data["region"]
         years = range(self.cleaned_data["year"], self.cleaned_data["until"] + 1)
@@ -451,8 +464,9 @@ class ImportForm(forms.Form):
             )
             told = "" if kind == "public" else str(KINDS.get(kind, kind.replace("_", " ")))
             for day, name in listed.items():
-                known = _is_there(day.isoformat(), there)
-                found.setdefault(day, Found(day, name[:120], told, known))
+                if day >= today:
+                    known = _is_there(day.isoformat(), there)
+                    found.setdefault(day, Found(day, name[:120], told, known))
         return sorted(found.values(), key=lambda day: day.date)
 
 

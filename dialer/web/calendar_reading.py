@@ -93,7 +93,7 @@ def some(names: Sequence[str], most: int = 3) -> str:
 
 def zones_words(zones: str) -> str:
     """Write the zones of a subscriber; with several, all must be open."""
-    return zones.replace("|", " + ")
+    return zones.replace("|", " + ").replace("_", " ")
 
 
 # --- now --------------------------------------------------------------------------------------------------------
@@ -236,7 +236,10 @@ def timeline(week: Hours, uses: Sequence[Use], now: datetime) -> dict[str, Any]:
         ],
         "rows": [
             _row(week, "", days, now, []),
-            *(_row(week, zones, days, now, served[zones]) for zones in shown),
+            *(
+                _row(week, zones, days, now, [] if len(served[zones]) == len(uses) else served[zones])
+                for zones in shown
+            ),
         ],
         "more": len(served) - len(shown),
         "zone": week.zone,
