@@ -27,9 +27,8 @@ ORDERS: Mapping[str, Order] = {
     "ended": Order("ended_at"),
 }
 
-STAGES = (
-    "reserved", "sent", "operator ringing", "operator answered", "calling", "connecting", "talking", "ended",
-)  # fmt: skip
+TIMES = ("reserved", "ended")
+"""The instants of an attempt that are asked for, as ``reserved_from`` and ``reserved_before``."""
 
 
 class AttemptView(serializers.ModelSerializer):
@@ -94,8 +93,8 @@ class AttemptsQuery(AttemptsFilter, PageQuery):
 
     def validate(self, attrs: Any) -> Any:
         """Sort what a while is asked of by the instant that is asked for: an index has it in that order."""
-        times = {name.partition("_")[0] for name in attrs if name.endswith(("_from", "_before"))}
-        attrs.setdefault("sort", f"-{times.pop()}" if len(times) == 1 else "-id")
+        times = [time for time in TIMES if {f"{time}_from", f"{time}_before"} & attrs.keys()]
+        attrs.setdefault("sort", f"-{times[0]}" if len(times) == 1 else "-id")
         return attrs
 
 
@@ -136,7 +135,7 @@ def filtered(attempts: AttemptQuerySet, asked: Mapping[str, Any]) -> AttemptQuer
         attempts = attempts.filter(digits__in=digits, member__in=members.with_number(digits))
     if "talk_from" in asked:
         attempts = attempts.talked_for(timedelta(seconds=asked["talk_from"]))
-    for column in ("reserved", "ended"):
+    for column in TIMES:
         for name, comparison in (("from", "gte"), ("before", "lt")):
             if f"{column}_{name}" in asked:
                 attempts = attempts.filter(**{f"{column}_at__{comparison}": asked[f"{column}_{name}"]})

@@ -212,7 +212,8 @@ class TestAttempts:
 
         began = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
         long = make(0, 9)
-        connected = {"subscriber_answered_at": began, "bridged_at": began}
+        connected = dict.fromkeys(("subscriber_answered_at", "bridged_at"), began)
+        connected["talk_ended_at"] = began + timedelta(seconds=9)
         short, live, abandoned = make(1, 2, **connected), make(2, None), make(3, 4, outcome="abandoned")
 
         def found(query: str) -> list[int]:
@@ -226,6 +227,8 @@ class TestAttempts:
         assert found("sort=ended") == [short, abandoned, long]
         assert found("sort=reserved&outcome=abandoned") == [abandoned]
         assert found("connected=true") == [short]
+        assert (found("talk_from=9"), found("talk_from=10")) == ([short], [])
+        assert found("talk_from=9&reserved_from=2026-03-02T10:00:00Z") == [short]
         assert found("connected=false&sort=id") == [long, live, abandoned]
         page = crm.get(f"dialer/{campaign.pk}/attempts?ended_from=2026-03-02T10:00:00Z&limit=2").json()
         assert [item["id"] for item in page["results"] + crm.get(page["next"]).json()["results"]] == [
