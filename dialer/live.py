@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +17,7 @@ from typing import Any
 import pytz
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Case, Count, IntegerField, Q, Value, When
+from django.db.models import Case, Count, IntegerField, Value, When
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -25,10 +25,12 @@ from django.utils.translation import ngettext
 from redis import RedisError
 
 from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
+from campaigns import hours
 from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Gateway, Route
-from dialer import clock, verbs
+from dialer import clock, last_hour, verbs
 from dialer.api.scope import Scope
-from dialer.engine import nodes
+from dialer.engine import lanes, nodes
+from dialer.last_hour import LastHour
 from dialer.models import Attempt, Node, Outcome
 from dialer.readings import COUNTS_TIMES, shared
 from members.models import OPEN_STATES, Member, MemberState
@@ -39,6 +41,8 @@ ATTEMPTS = 30
 """Last attempts that it lists."""
 RECENT = 500
 """Last attempts of a campaign that its connect rate and the causes are taken from."""
+FULL_TIME = timedelta(minutes=10)
+"""How long a campaign must have run for its pace to be counted on."""
 LATE = 5.0
 """Real seconds without a pass of the dial loop, which runs each second, after which the page says so."""
 
@@ -53,6 +57,7 @@ OPERATOR_TONES: dict[str, str] = {
     OperatorState.WRAP_UP: "wrap",
     OperatorState.IDLE: "off",
 }
+TONES_IN_ORDER = ("free", "held", "ring", "talk", "wrap", "break", "off")
 OUTCOME_TONES = {
     Outcome.SUCCESS: "good",
     Outcome.ERROR: "bad",
@@ -70,33 +75,39 @@ CAMPAIGN_TONES = {
 _key = "live:snapshot"
 
 
-def snapshot_json(only: Scope = None) -> str:
-    """Return what the page shows now, as JSON, of all campaigns or of some.
+def snapshot_json(only: Scope = None, campaign: int | None = None) -> str:
+    """Return what the page shows now, as JSON: of all campaigns, of some, or of one with its operators and gateways.
 
     However many viewers of the same campaigns ask, the database is read once a second.
     """
     body = shared(
-        _key + _of(only), lambda: json.dumps(read(only), separators=(",", ":"), ensure_ascii=False)
-    )  # fmt: skip
+        _key + _of(only, campaign),
+        lambda: json.dumps(read(only, campaign), separators=(",", ":"), ensure_ascii=False),
+    )
     return f'{{"now":{ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 
-def _of(only: Scope) -> str:
+def _of(only: Scope, campaign: int | None = None) -> str:
     """Return what tells a reading of some campaigns from others, as the end of its key."""
+    if campaign is not None:
+        return f":of:{campaign}"
     return "" if only is None else ":" + sha256(repr(sorted(only)).encode()).hexdigest()
 
 
-def forget(key: str = _key, only: Scope = None) -> None:
+def forget(key: str = _key, only: Scope = None, campaign: int | None = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    cache.delete_many([key, key + _of(only)])
+    cache.delete_many({key, key + _of(only), key + _of(None, campaign)})
 
 
-def read(only: Scope = None) -> dict[str, Any]:
-    """Read what the page shows, of all campaigns or of some.
+def read(only: Scope = None, campaign: int | None = None) -> dict[str, Any]:
+    """Read what the page shows: of all campaigns, of some, or of one with its operators and gateways.
 
-    Twelve statements at most, whatever there is; those that grow with it are shared.
+    Fifteen statements at most, whatever there is; those that grow with it are shared.
     """
     now = clock.now()
+    of = _of(only, campaign)
+    if campaign is not None:
+        only = frozenset({campaign})
     visible = Campaign.objects.all() if only is None else Campaign.objects.filter(pk__in=only)
     campaigns = list(
         visible.select_related("calendar")
@@ -109,50 +120,51 @@ def read(only: Scope = None) -> dict[str, Any]:
         )
         .order_by("place", "-priority", "-state_since", "pk")[:CAMPAIGNS]
     )
-    ids = [campaign.pk for campaign in campaigns]
-    members = shared("live:members" + _of(only), lambda: _count_members(ids), times=COUNTS_TIMES)
-    ledger = shared("live:ledger" + _of(only), lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
-    lines = _Lines.read(now)
-    staff = _count_staff(ids)
-    switches = list(Node.objects.filter(enabled=True))
-    usable = set(nodes.usable(now))
+    house = _House.read(campaigns, of, now)
     pass_age, redis_answers = _pass_age()
+    gateways = [
+        gateway
+        for gateway in house.lines.gateways
+        if campaign is None or gateway.pk in house.lines.routed[campaign] | house.lines.routed[None]
+    ]
     return {
         "alerts": [
             *_alerts_of_loop(pass_age, redis_answers),
-            *_alerts_of_switches(switches, usable, now),
-            *_alerts_of_gateways(lines.gateways, now),
+            *_alerts_of_switches(house.switches, house.usable, now),
+            *_alerts_of_gateways(gateways, now),
         ],
         "pass_at": None if pass_age is None else ms(now - timedelta(seconds=pass_age * clock.FACTOR)),
         "switches": [
             {
                 "id": node.pk,
                 "name": node.name,
-                "tone": "good" if node.pk in usable else "bad",
-                "label": _("connected") if node.pk in usable else _("no calls"),
+                "tone": "good" if node.pk in house.usable else "bad",
+                "label": _("connected") if node.pk in house.usable else _("no calls"),
                 "heard_at": ms(node.last_event_at),
             }
-            for node in switches
+            for node in house.switches
         ],
-        "campaigns": [
-            _campaign(campaign, members.get(campaign.pk, Counter()), ledger, lines, staff[campaign.pk], bool(usable))
-            for campaign in campaigns
+        "campaigns": [_campaign(shown, house) for shown in campaigns],
+        "curves": [
+            {"id": pk, "dialled": hour.dialled, "connected": hour.connected}
+            for pk, hour in house.hours.items()
+            if any(hour.dialled)
         ],
-        "more_campaigns": max(0, visible.count() - CAMPAIGNS) if len(ids) == CAMPAIGNS else 0,
+        "more_campaigns": max(0, visible.count() - CAMPAIGNS) if len(campaigns) == CAMPAIGNS else 0,
         "gateways": [
             {
                 "id": gateway.pk,
                 "name": gateway.name,
-                "used": lines.used[gateway.pk],
+                "used": house.lines.used[gateway.pk],
                 "capacity": gateway.capacity,
                 "note": _note_of_gateway(gateway, now),
             }
-            for gateway in lines.gateways
+            for gateway in gateways
         ],
-        "causes": ledger.causes(),
-        "recent": ledger.recent,
-        "per_minute": ledger.per_minute,
-        "operators": _operators(now, only),
+        "causes": house.ledger.causes(),
+        "recent": house.ledger.recent,
+        "per_minute": house.ledger.per_minute,
+        "operators": _operators(now, only, campaign),
         "attempts": [_attempt(attempt) for attempt in _last_attempts(only)],
     }
 
@@ -161,14 +173,9 @@ def read(only: Scope = None) -> dict[str, Any]:
 
 
 def standing_of(campaign: Campaign) -> dict[str, Any]:
-    """Return of one campaign what the live page shows of each. Eight statements at most; whole lists are counted
+    """Return of one campaign what the live page shows of each. Eleven statements at most; whole lists are counted
     seldom."""
-    now, ids = clock.now(), [campaign.pk]
-    members = shared(f"live:members:of:{campaign.pk}", lambda: _count_members(ids), times=COUNTS_TIMES)
-    ledger = shared(f"live:ledger:of:{campaign.pk}", lambda: _read_ledger(ids, now), times=COUNTS_TIMES)
-    parts = members.get(campaign.pk, Counter())
-    staff = _count_staff(ids)[campaign.pk]
-    return _campaign(campaign, parts, ledger, _Lines.read(now), staff, bool(nodes.usable(now)))
+    return _campaign(campaign, _House.read([campaign], _of(None, campaign.pk), clock.now()))
 
 
 Parts = Counter[tuple[str, str, bool]]
@@ -265,8 +272,10 @@ class _Lines:
     """By gateway, the lines of outside operators among them."""
     live: Counter[int] = field(default_factory=Counter)
     """Attempts by campaign."""
+    routed: dict[int | None, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Gateways of routes that are enabled, by the campaign of the route; ``None`` for the common ones."""
     serves: dict[int | None, set[int]] = field(default_factory=lambda: defaultdict(set))
-    """Gateways that may take a call now, full or not, by the campaign of the route; ``None`` for the common ones."""
+    """Those of them that may take a call now, full or not."""
 
     @classmethod
     def read(cls, now: datetime) -> _Lines:
@@ -285,6 +294,7 @@ class _Lines:
         usable = {gateway.pk for gateway in lines.gateways if gateway.enabled and not _is_blocked(gateway, now)}
         routes = Route.objects.filter(enabled=True).order_by().values_list("campaign_id", "gateway_id").distinct()
         for owner, gateway in routes:
+            lines.routed[owner].add(gateway)
             if gateway in usable:
                 lines.serves[owner].add(gateway)
         return lines
@@ -301,52 +311,97 @@ class _Lines:
 class _Staff:
     """Operators of a campaign."""
 
-    assigned: int = 0
+    by_tone: Counter[str] = field(default_factory=Counter)
+    """By what they do, whichever campaign it is for: as their tiles are coloured."""
     on_duty: int = 0
-    waiting: int = 0
+
+    @property
+    def assigned(self) -> int:
+        return self.by_tone.total()
 
 
 def _count_staff(ids: list[int]) -> defaultdict[int, _Staff]:
     """Count the operators of campaigns. One statement."""
-    on_duty = Q(operator__status__in=READY_STATUSES)
-    rows = (
+    found: defaultdict[int, _Staff] = defaultdict(_Staff)
+    for campaign, status, state, count in (
         Tier.objects.filter(campaign__in=ids, operator__archived=False)
         .order_by()
-        .values_list("campaign_id")
-        .annotate(
-            assigned=Count("*"),
-            on_duty=Count("pk", filter=on_duty),
-            waiting=Count("pk", filter=Q(operator__state=OperatorState.WAITING)),
-        )
-        .values_list("campaign_id", "assigned", "on_duty", "waiting")
-    )
-    found: defaultdict[int, _Staff] = defaultdict(_Staff)
-    found.update({campaign: _Staff(*counts) for campaign, *counts in rows})
+        .values_list("campaign_id", "operator__status", "operator__state")
+        .annotate(count=Count("*"))
+    ):
+        found[campaign].by_tone[_tone_of_operator(status, state)] += count
+        if status in READY_STATUSES:
+            found[campaign].on_duty += count
     return found
 
 
-def _campaign(
-    campaign: Campaign, parts: Parts, ledger: _Ledger, lines: _Lines, staff: _Staff, switched: bool
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _House:
+    """All that is read to show campaigns."""
+
+    now: datetime
+    members: dict[int, Parts]
+    ledger: _Ledger
+    hours: dict[int, LastHour]
+    zones: dict[int, list[str]]
+    """Zones of those who may still be called, of campaigns that RUN would start."""
+    lines: _Lines
+    staff: defaultdict[int, _Staff]
+    switches: list[Node]
+    usable: set[int]
+
+    @classmethod
+    def read(cls, campaigns: Sequence[Campaign], of: str, now: datetime) -> _House:
+        """Eleven statements at most. ``of`` ends the keys under which what grows with the lists is shared."""
+        ids = [campaign.pk for campaign in campaigns]
+        resting = [campaign.pk for campaign in campaigns if campaign.state not in ACTIVE_STATES]
+        asked = [last_hour.Asked(campaign.pk, *_working(campaign, now)) for campaign in campaigns]
+        return cls(
+            now=now,
+            members=shared(f"live:members{of}", lambda: _count_members(ids), times=COUNTS_TIMES),
+            ledger=shared(f"live:ledger{of}", lambda: _read_ledger(ids, now), times=COUNTS_TIMES),
+            hours=shared(f"live:hour{of}", lambda: last_hour.read(asked, now), times=COUNTS_TIMES),
+            zones=shared(f"live:zones{of}", lambda: lanes.callable_zones(resting), times=COUNTS_TIMES),
+            lines=_Lines.read(now),
+            staff=_count_staff(ids),
+            switches=list(Node.objects.filter(enabled=True)),
+            usable=set(nodes.usable(now)),
+        )
+
+
+def _working(campaign: Campaign, now: datetime) -> tuple[datetime, datetime]:
+    """Return the last hour in which a campaign dialled, or as much of it as is known."""
+    since = campaign.state_since
+    if campaign.state == CampaignState.RUNNING and since is not None:
+        return max(since, now - last_hour.HOUR), now
+    until = since or now
+    return until - last_hour.HOUR, until
+
+
+def _campaign(campaign: Campaign, house: _House) -> dict[str, Any]:
+    pk, parts = campaign.pk, house.members.get(campaign.pk, Counter())
     of = Counter[str]()
     for (state, _cause, success), count in parts.items():
         of["success" if success else state] += count
     ends = Counter({cause: count for (_state, cause, success), count in parts.items() if cause and not success})
     state = CampaignState(campaign.state)
-    live = lines.live[campaign.pk]
+    live, staff, hour = house.lines.live[pk], house.staff[pk], house.hours.get(pk, LastHour())
+    left = parts.total() - of["success"] - of[MemberState.ENDED]
+    ends_at, ends_note = _forecast(campaign, left, hour, house.now)
     return {
-        "id": campaign.pk,
+        "id": pk,
         "name": campaign.name,
         "priority": campaign.priority,
         "state": state,
         "label": campaign.get_state_display(),
         "tone": CAMPAIGN_TONES.get(state, "off"),
-        "why": _why(campaign, of, live, lines, staff, switched) + _fallen_back(campaign),
+        "why": _why(campaign, of, house) + _fallen_back(campaign),
         "since": ms(campaign.state_since),
         "active": state in ACTIVE_STATES,
         "at_work": state in AT_WORK,
+        "would": _would_stop(live) if state in ACTIVE_STATES else _would_run(campaign, of, house),
         "total": parts.total(),
-        "done": of["success"] + of[MemberState.ENDED],
+        "done": parts.total() - left,
         "success": of["success"],
         "ended": of[MemberState.ENDED],
         "live": of[MemberState.LIVE],
@@ -355,16 +410,66 @@ def _campaign(
         "ends": ends.most_common(),
         "lines": live,
         "limit": campaign.limit,
-        "attempts": ledger.attempts.get(campaign.pk, 0),
-        "dialled": ledger.dialled[campaign.pk],
-        "connected": ledger.connected[campaign.pk],
+        "attempts": house.ledger.attempts.get(pk, 0),
+        "dialled": house.ledger.dialled[pk],
+        "connected": house.ledger.connected[pk],
+        "talk": round(hour.talk),
+        "talks": sum(hour.connected),
+        "zone": campaign.calendar.time_zone,
+        "ends_at": ms(ends_at),
+        "ends_note": ends_note,
         "on_duty": staff.on_duty,
         "assigned": staff.assigned,
+        "staff": [[tone, staff.by_tone[tone]] for tone in TONES_IN_ORDER if staff.by_tone[tone]],
     }
 
 
-def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: _Staff, switched: bool) -> str:
+def _forecast(campaign: Campaign, left: int, hour: LastHour, now: datetime) -> tuple[datetime | None, str]:
+    """Return when the list would be done at the pace of the last hour, and why it would not."""
+    since, until = _working(campaign, now)
+    if campaign.state not in ACTIVE_STATES or not left:
+        return None, ""
+    if until - since < FULL_TIME or hour.ended < last_hour.LEAST_ENDED:
+        return None, _("not known yet")
+    week = campaign.calendar.as_hours()
+    ends_at = last_hour.done_at(left, hour.ended, until - since, week, now)
+    if ends_at is not None:
+        return ends_at, ""
+    if hours.has_expired(week, now + last_hour.FARTHEST):
+        return None, _("its calendar ends before")
+    return None, _("not within %d days") % last_hour.FARTHEST.days
+
+
+def _would_stop(live: int) -> str:
+    """Tell what STOP would do."""
+    if not live:
+        return _("STOP: no new call; none is under way")
+    return ngettext("STOP: no new call; %d goes on to its end", "STOP: no new call; %d go on to their end", live) % live
+
+
+def _would_run(campaign: Campaign, of: Counter[str], house: _House) -> str:
+    """Tell what RUN would do."""
+    waiting = sum(of[open_state] for open_state in OPEN_STATES)
+    week, zones = campaign.calendar.as_hours(), house.zones.get(campaign.pk) or [""]
+    if not house.lines.routed[campaign.pk] | house.lines.routed[None]:
+        return _("RUN needs a route to a gateway")
+    if hours.has_expired(week, house.now):
+        return _("RUN: the last date of its calendar is over")
+    if not waiting:
+        return _("RUN: nobody is left who could be called")
+    opening = hours.opens_for_any(week, zones, house.now)
+    if opening is None:
+        return _("RUN: its calendar never opens for those who are left")
+    if opening > house.now:
+        return _("RUN: waits %s") % _until(opening, campaign.calendar.time_zone)
+    duty = house.staff[campaign.pk].on_duty
+    told = ngettext("RUN: calls %d subscriber", "RUN: calls %d subscribers", waiting) % waiting
+    return f"{told}, {ngettext('%d operator on duty', '%d operators on duty', duty) % duty}"
+
+
+def _why(campaign: Campaign, of: Counter[str], house: _House) -> str:
     """Tell in words why a campaign is in its state, and of one that runs what holds it back."""
+    live, staff = house.lines.live[campaign.pk], house.staff[campaign.pk]
     match CampaignState(campaign.state):
         case CampaignState.IDLE:
             return _("never run")
@@ -380,7 +485,7 @@ def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: 
             reason = campaign.get_completion_display().lower()
             left = campaign.completion_left
             return f"{reason} ({_('%d left') % left})" if left else reason
-    if not switched:
+    if not house.usable:
         return _("no switch takes calls")
     if not staff.assigned:
         return _("no operator is assigned")
@@ -390,9 +495,9 @@ def _why(campaign: Campaign, of: Counter[str], live: int, lines: _Lines, staff: 
         return _("everyone left waits for a next try") if of[MemberState.WAITING] else _("nobody is left to call")
     if live >= campaign.limit:
         return _("dialling at its limit")
-    if lines.are_full(campaign.pk):
+    if house.lines.are_full(campaign.pk):
         return _("dialling, no line of its gateways is free")
-    if not staff.waiting:
+    if not staff.by_tone["free"]:
         return _("dialling, every operator is busy")
     return _("dialling")
 
@@ -491,10 +596,12 @@ def _alerts_of_loop(age: float | None, redis_answers: bool) -> list[dict[str, st
 # --- operators --------------------------------------------------------------------------------------------------
 
 
-def _operators(now: datetime, only: Scope) -> list[dict[str, Any]]:
-    """Read those who have not left, with whom they talk to, if it is for a campaign that is shown. One statement."""
+def _operators(now: datetime, only: Scope, campaign: int | None) -> list[dict[str, Any]]:
+    """Read those who have not left, or those of one campaign, with whom they talk to, if it is for a campaign that is
+    shown. One statement."""
+    there = Operator.objects.filter(archived=False)
     rows = (
-        Operator.objects.filter(archived=False)
+        (there if campaign is None else there.filter(tiers__campaign=campaign))
         .order_by("name", "pk")
         .values(
             "id", "name", "extension", "contact", "status", "next_status", "status_since", "forced_break", "state",
@@ -508,13 +615,19 @@ def _operators(now: datetime, only: Scope) -> list[dict[str, Any]]:
     return [_operator(row, labels, now, only) for row in rows]
 
 
+def _is_away(status: str, state: str) -> bool:
+    return status in AWAY_STATUSES and state == OperatorState.IDLE
+
+
+def _tone_of_operator(status: str, state: str) -> str:
+    if _is_away(status, state):
+        return "break" if status == OperatorStatus.ON_BREAK else "off"
+    return OPERATOR_TONES[state]
+
+
 def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime, only: Scope) -> dict[str, Any]:
     status, state = row["status"], row["state"]
-    away = status in AWAY_STATUSES and state == OperatorState.IDLE
-    if away:
-        tone = "break" if status == OperatorStatus.ON_BREAK else "off"
-    else:
-        tone = OPERATOR_TONES[state]
+    away = _is_away(status, state)
     rests = state == OperatorState.WAITING and row["ready_at"] is not None and row["ready_at"] > now
     found = {
         "id": row["id"],
@@ -523,7 +636,7 @@ def _operator(row: Mapping[str, Any], labels: Mapping[str, str], now: datetime, 
         "status": labels[status],
         "state": labels[state],
         "shown": labels[status if away else state],
-        "tone": tone,
+        "tone": _tone_of_operator(status, state),
         "since": ms(row["status_since"] if away else row["state_since"]),
         "phone": None if row["contact"] else row["registered"],
         "on_duty": status in READY_STATUSES,
@@ -572,6 +685,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         label, tone = str(outcome.label), OUTCOME_TONES.get(outcome, "off")
     return {
         "id": attempt.pk,
+        "member": attempt.member_id,
         "at": ms(attempt.reserved_at),
         "subscriber": str(attempt.member),
         "number": attempt.communication.number if attempt.communication else attempt.digits,

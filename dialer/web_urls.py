@@ -15,6 +15,7 @@ from dialer.web import (
     campaigns,
     metrics,
     operators,
+    overview,
     statistics,
     subscriber,
     subscribers,
@@ -23,8 +24,8 @@ from dialer.web import (
 from members import views as lists
 
 urlpatterns = [
-    path("", views.live, name="live"),
-    path("live.json", views.live_json, name="live-json"),
+    path("", overview.overview, name="live"),
+    path("live.json", overview.overview_json, name="live-json"),
     path("system/", system.system, name="system"),
     path("system/repairs/", system.repairs, name="system-repairs"),
     path("system/invariants/", system.invariants, name="system-invariants"),
@@ -54,6 +55,8 @@ urlpatterns = [
     path("campaigns/first/", campaign_first.first, name="campaign-first"),
     path("campaigns/first/<int:campaign_id>/", campaign_first.first, name="campaign-first-of"),
     path("campaigns/<int:campaign_id>/", campaigns.general, name="campaign"),
+    path("campaigns/<int:campaign_id>/live/", overview.campaign, name="campaign-live"),
+    path("campaigns/<int:campaign_id>/live.json", overview.campaign_json, name="campaign-live-json"),
     path("campaigns/<int:campaign_id>/clone/", campaigns.clone, name="campaign-clone"),
     path("campaigns/<int:campaign_id>/delete/", campaigns.delete, name="campaign-delete"),
     path("campaigns/<int:campaign_id>/funnel", campaigns.funnel, name="funnel"),
@@ -84,8 +87,8 @@ urlpatterns = [
         subscriber.number_act,
         name="subscriber-number",
     ),
-    path("campaigns/<int:campaign_id>/run", views.run, name="campaign-run"),
-    path("campaigns/<int:campaign_id>/stop", views.stop, name="campaign-stop"),
+    path("campaigns/<int:campaign_id>/run", overview.run, name="campaign-run"),
+    path("campaigns/<int:campaign_id>/stop", overview.stop, name="campaign-stop"),
     path("campaigns/<int:campaign_id>/export/", lists.export, name="export"),
     path("campaigns/<int:campaign_id>/statistics/", statistics.of_campaign, name="statistics"),
     path("statistics/", statistics.everything, name="all-statistics"),

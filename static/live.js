@@ -9,10 +9,12 @@ function show(snapshot) {
   clock.set(snapshot.now, snapshot.factor);
   tell(last, snapshot);
   last = snapshot;
+  const curves = new Map(snapshot.curves.map((curve) => [curve.id, curve]));
+  const campaigns = snapshot.campaigns.map((campaign) => ({ ...campaign, curve: curves.get(campaign.id) }));
   showFigures(snapshot);
   list($("alerts"), "t-alert", snapshot.alerts, (alert) => alert.code, showAlert);
   many($("campaigns"), snapshot.campaigns.length > 8);
-  list($("campaigns"), "t-campaign", snapshot.campaigns, (campaign) => campaign.id, showCampaign);
+  list($("campaigns"), "t-campaign", campaigns, (campaign) => campaign.id, showCampaign);
   $("more-campaigns").hidden = !snapshot.more_campaigns;
   text($("more-campaigns").firstElementChild, number.format(snapshot.more_campaigns));
   list($("gateways"), "t-gateway", snapshot.gateways, (gateway) => gateway.id, showGateway);
@@ -68,7 +70,7 @@ function showFigures(snapshot) {
   };
   for (const [name, value] of Object.entries(figures)) text($(`kpi-${name}`), number.format(value));
   text($("kpi-rate"), share(snapshot.recent.connected, snapshot.recent.dialled));
-  text($("n-campaigns"), number.format(snapshot.campaigns.length + snapshot.more_campaigns));
+  if ($("n-campaigns")) text($("n-campaigns"), number.format(snapshot.campaigns.length + snapshot.more_campaigns));
   text($("n-lines"), `${number.format(sum(snapshot.gateways, "used"))} ${words.of} ${number.format(sum(snapshot.gateways, "capacity"))} ${words.inUse}`);
   const ended = sum(snapshot.causes, "count");
   text($("n-causes"), ended ? `${words.last} ${number.format(ended)}` : "");
@@ -87,6 +89,7 @@ function showCampaign(node, campaign) {
     priority: campaign.priority,
     label: campaign.label,
     why: campaign.why,
+    would: root.dataset.mayRun === "yes" ? campaign.would : "",
     done: number.format(campaign.done),
     total: number.format(campaign.total),
     success: number.format(campaign.success),
@@ -100,7 +103,14 @@ function showCampaign(node, campaign) {
     assigned: campaign.assigned,
     attempts: number.format(campaign.attempts),
     rate: share(campaign.connected, campaign.dialled),
+    talk: span(1000 * campaign.talk),
+    average: campaign.talks ? `${words.average} ${span((1000 * campaign.talk) / campaign.talks)}` : "",
+    "ends-at": campaign.ends_at ? moment(campaign.ends_at, campaign.zone) : "",
+    "ends-note": campaign.ends_note,
   });
+  part(node, "if-forecast").hidden = !campaign.ends_at && !campaign.ends_note;
+  showStaff(part(node, "staff"), campaign.staff);
+  showCurve(part(node, "curve"), campaign.curve);
   part(node, "if-held").hidden = !campaign.held;
   node.classList.toggle("is-quiet", !campaign.at_work);
   const bar = node.querySelector(".bar");
@@ -124,13 +134,45 @@ function showCampaign(node, campaign) {
     button.dataset.on = campaign.id;
     fill(button, { verb: words[action] });
     use(button, `player-${campaign.active ? "stop" : "play"}`);
-    title(button, words[`${action}Hint`]);
   }
   fill(button, { of: ` ${campaign.name}` });
   const uploads = part(node, "list");
   uploads.hidden = !root.dataset.uploads;
   if (root.dataset.uploads) attribute(uploads, "href", root.dataset.uploads.replace("/0/", `/${campaign.id}/`));
   fill(node, { "list-of": campaign.name });
+}
+
+/** An instant in the time of who reads; when the clocks of the campaign say something else, with theirs beside it. */
+function moment(instant, zone) {
+  const style = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const [here, there] = [undefined, zone].map((timeZone) => new Intl.DateTimeFormat(locale, { ...style, timeZone }).format(instant));
+  return here === there ? here : `${here} (${there} ${zone})`;
+}
+
+function showStaff(node, staff) {
+  node.hidden = !staff.length;
+  const told = staff.map(([tone, count]) => `${words[tone]} ${number.format(count)}`).join(", ");
+  attribute(node, "aria-label", told);
+  title(node, told);
+  while (node.childElementCount > staff.length) node.lastChild.remove();
+  while (node.childElementCount < staff.length) node.append(document.createElement("i"));
+  staff.forEach(([tone, count], place) => {
+    attribute(node.children[place], "data-tone", tone);
+    node.children[place].style.flexGrow = count;
+  });
+}
+
+/** The last hour as bars: those dialled, and in front of them those connected. */
+function showCurve(node, curve) {
+  node.hidden = !curve;
+  if (!curve) return;
+  const highest = Math.max(...curve.dialled, 1);
+  const step = 180 / curve.dialled.length;
+  const path = (counts) => counts.map((count, place) => (count ? `M${place * step} 44v${(-44 * count) / highest}h${step - 1}V44z` : "")).join("");
+  attribute(node.querySelector(".curve-dialled"), "d", path(curve.dialled));
+  attribute(node.querySelector(".curve-connected"), "d", path(curve.connected));
+  const sum = (counts) => number.format(counts.reduce((total, count) => total + count, 0));
+  text(node.lastElementChild, words.curve.replace("%(dialled)s", sum(curve.dialled)).replace("%(connected)s", sum(curve.connected)));
 }
 
 function showGateway(node, gateway) {
@@ -252,6 +294,7 @@ function showAttempt(node, attempt, isNew) {
     label: attempt.label,
     cause: attempt.cause,
   });
+  if (root.dataset.subscriber) attribute(part(node, "subscriber"), "href", root.dataset.subscriber.replace("/0/", `/${attempt.member}/`));
   if (!attempt.talks_since) fill(node, { talk: attempt.talk === null ? "" : span(attempt.talk * 1000) });
 }
 

@@ -24,9 +24,11 @@ const clock = {
   },
 };
 
-const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const number = new Intl.NumberFormat();
-const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 0 });
+// The language of the page, as people write it where they are.
+const locale = navigator.languages.find((language) => language.startsWith(document.documentElement.lang)) ?? document.documentElement.lang;
+const timeOfDay = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const number = new Intl.NumberFormat(locale);
+const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
 
 function span(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
@@ -219,10 +221,103 @@ function follow(url, snapshot, link) {
   return { now: ask };
 }
 
+/** Return a snapshot with the changes that a socket told. */
+function changed(snapshot, { rows, values }) {
+  const next = { ...snapshot, ...values };
+  for (const [name, { set = [], gone = [], order }] of Object.entries(rows)) {
+    const left = new Map(snapshot[name].map((row) => [row.id, row]));
+    for (const id of gone) left.delete(id);
+    for (const row of set) left.set(row.id, row);
+    next[name] = order ? order.map((id) => left.get(id)) : [...left.values()];
+  }
+  return next;
+}
+
+/** Milliseconds without a word after which a socket is given up: the server gives a sign of life each ten seconds. */
+const SILENT_AFTER = 25000;
+const HIDDEN_AFTER = 60000;
+
+/**
+ * Listen at a socket: it tells a snapshot, and then what changes. Whoever cannot be let in there, or has no way for
+ * sockets (some proxies), asks `url` each second.
+ */
+function listen(path, url, snapshot, link) {
+  let socket = null;
+  let shown = null;
+  let opened = false;
+  let failures = 0;
+  let again = 0;
+  let silence = 0;
+  let hiding = 0;
+  let asking = null;
+
+  function open() {
+    clearTimeout(again);
+    if (socket || asking || document.hidden) return;
+    const mine = new WebSocket(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${path}`);
+    let heard = 0;
+    socket = mine;
+    wait();
+    mine.addEventListener("message", ({ data }) => {
+      if (socket !== mine) return;
+      wait();
+      const message = JSON.parse(data);
+      heard += 1;
+      if (message.seq !== heard) return lose();
+      if (message.type === "ping") return mine.send('{"type":"pong"}');
+      if (message.type === "snapshot") shown = message.live;
+      else if (message.type === "changes") shown = changed(shown, message);
+      else return ask();
+      opened = true;
+      failures = 0;
+      link(true);
+      snapshot(shown);
+    });
+    mine.addEventListener("close", () => socket === mine && lose());
+  }
+
+  function wait() {
+    clearTimeout(silence);
+    silence = setTimeout(lose, SILENT_AFTER);
+  }
+
+  function close() {
+    clearTimeout(silence);
+    const mine = socket;
+    socket = null;
+    mine?.close();
+  }
+
+  function lose() {
+    close();
+    failures += 1;
+    if (!opened && failures > 1 && navigator.onLine) return ask();
+    link(false);
+    again = setTimeout(open, Math.min(5000, 500 * failures) * (0.75 + Math.random() / 2));
+  }
+
+  function ask() {
+    close();
+    asking ??= follow(url, snapshot, link);
+    asking.now();
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hiding);
+    if (document.hidden) hiding = setTimeout(close, HIDDEN_AFTER);
+    else open();
+  });
+  addEventListener("online", open);
+  addEventListener("offline", () => socket && lose());
+  open();
+  return { now: () => asking?.now() };
+}
+
 let source = null;
 
-/** Show the snapshot that came with the page, and from then on what there is each second. */
+/** Show the snapshot that came with the page, and from then on what there is. */
 function begin(show) {
   show(JSON.parse($("snapshot").textContent));
-  source = follow(root.dataset.url, show, onLink);
+  const { socket, url } = root.dataset;
+  source = socket ? listen(socket, url, show, onLink) : follow(url, show, onLink);
 }

@@ -23,6 +23,10 @@ class LiveView(serializers.Serializer):
     pass_at = serializers.IntegerField(allow_null=True, help_text="When the dial loop ran last.")
     switches = serializers.ListField(child=serializers.DictField())
     campaigns = serializers.ListField(child=serializers.DictField())
+    curves = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="The last hour of campaigns, in bars of two minutes, the oldest first: attempts dialled, connected.",
+    )
     more_campaigns = serializers.IntegerField()
     gateways = serializers.ListField(child=serializers.DictField())
     causes = serializers.ListField(child=serializers.JSONField())

@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import time
 import uuid
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -101,7 +103,7 @@ class Socket(AsyncWebsocketConsumer):
             told = "This key does not open: it expired, was revoked or never was. Log in again."
             await self._refuse(HTTPStatus.UNAUTHORIZED, "NOT_AUTHENTICATED", told, NOT_LOGGED_IN)
         elif not self.admits(who):
-            told = "This is not for you: your account is no operator's, or no supervisor's."
+            told = "This is not for you: your account is no operator's, no supervisor's, or may not see this campaign."
             await self._refuse(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", told, NOT_ALLOWED)
         else:
             self.identity = who
@@ -263,16 +265,25 @@ class OperatorSocket(Socket):
 
 
 class LiveSocket(Socket):
-    """What a supervisor is connected to: all that goes on."""
+    """What a supervisor is connected to: all that goes on, or what goes on in one campaign (``?campaign=7``)."""
+
+    @property
+    def campaign(self) -> int | None:
+        """Return the campaign that the address names; 0, which is none of anybody's, when what it names is no id."""
+        named = parse_qs(self.scope["query_string"].decode("latin-1")).get("campaign")
+        if named is None:
+            return None
+        return int(named[-1]) if re.fullmatch(r"[0-9]{1,18}", named[-1], re.ASCII) else 0
 
     def admits(self, who: Identity) -> bool:
-        return who.sees_live
+        one = self.campaign
+        return who.sees_live and (one is None or (one > 0 and (who.campaigns is None or one in who.campaigns)))
 
     @property
     def readings(self) -> feed.Feed:
         """Return those of the campaigns that he may see."""
         assert self.identity is not None
-        return feed.here(self.identity.campaigns)
+        return feed.here(self.identity.campaigns, self.campaign)
 
     async def begin(self) -> None:
         self.readings.join(self)

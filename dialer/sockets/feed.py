@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 READ_EVERY = readings.READ_EVERY
 """Seconds (real); a reading is kept for as long."""
-BY_ROW = ("switches", "campaigns", "gateways", "operators", "attempts")
+BY_ROW = ("switches", "campaigns", "curves", "gateways", "operators", "attempts")
 """Lists whose rows have an id: of these only the rows that changed are sent."""
 RUNNING = ("now", "factor", "pass_at")
 """What is new each second: it goes along, and is no reason for a message."""
@@ -63,12 +63,12 @@ def differences(old: Message, new: Message) -> Message | None:
 
 
 class Feed:
-    """The readings of one event loop, of all campaigns or of those that its listeners are limited to. It reads while
-    somebody listens.
+    """The readings of one event loop: of all campaigns, of those that its listeners are limited to, or of one. It reads
+    while somebody listens.
     """
 
-    def __init__(self, only: Scope = None) -> None:
-        self.only = only
+    def __init__(self, only: Scope = None, campaign: int | None = None) -> None:
+        self.only, self.campaign = only, campaign
         self.version = 0
         self._reading: Message | None = None
         self._changes = ""
@@ -89,6 +89,7 @@ class Feed:
             for task in self._tasks:
                 task.cancel()
             self._tasks, self._reading = [], None
+            self._changes = self._snapshot = ""
 
     def since(self, version: int | None) -> str:
         """Return what leads from a version to this one, as a JSON object: the changes, or the whole from further."""
@@ -97,7 +98,7 @@ class Feed:
     async def _read(self) -> None:
         while True:
             try:
-                reading, changes, texts = await database.ask(_read, self._reading, self.only)
+                reading, changes, texts = await database.ask(_read, self._reading, self.only, self.campaign)
             except Exception as error:
                 log.warning("What goes on could not be read (%s); again in a second.", error)
             else:
@@ -122,9 +123,9 @@ class Feed:
                     listener.expel()
 
 
-def _read(before: Message | None, only: Scope) -> tuple[Message, bool, tuple[str, str]]:
+def _read(before: Message | None, only: Scope, campaign: int | None) -> tuple[Message, bool, tuple[str, str]]:
     """Read what goes on; return it, whether it is other than before, and the texts of the change and of the whole."""
-    reading: Message = json.loads(live.snapshot_json(only))
+    reading: Message = json.loads(live.snapshot_json(only, campaign))
     changes = differences(before, reading) if before is not None else {}
     if changes is None:
         return reading, False, ("", "")
@@ -135,10 +136,12 @@ def _text(message: Any) -> str:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Scope, Feed]] = WeakKeyDictionary()
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Scope, int | None], Feed]] = WeakKeyDictionary()
 
 
-def here(only: Scope = None) -> Feed:
-    """Return the feed of the running event loop, of all campaigns or of some."""
+def here(only: Scope = None, campaign: int | None = None) -> Feed:
+    """Return the feed of the running event loop: of all campaigns, of some, or of one whoever asks."""
+    if campaign is not None:
+        only = None
     feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
-    return feeds.setdefault(only, Feed(only))
+    return feeds.setdefault((only, campaign), Feed(only, campaign))

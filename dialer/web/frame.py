@@ -22,6 +22,7 @@ TABS: Final = (
     ("campaign-routes", gettext_lazy("Routes"), "campaigns.view_route"),
     ("subscribers", gettext_lazy("Subscribers"), "members.view_member"),
     ("attempts", gettext_lazy("Attempts"), "dialer.view_attempt"),
+    ("campaign-live", gettext_lazy("Live"), "campaigns.view_campaign"),
     ("statistics", gettext_lazy("Statistics"), "campaigns.view_campaign"),
     ("uploads", gettext_lazy("Uploads"), "members.view_member"),
     ("export", gettext_lazy("Export"), "members.view_member"),

@@ -91,7 +91,8 @@ class Web:
     port: int
 
     def url(self, path: str) -> str:
-        return f"ws://127.0.0.1:{self.port}/ws/{path}/"
+        place, _mark, asked = path.partition("?")
+        return f"ws://127.0.0.1:{self.port}/ws/{place}/{'?' if asked else ''}{asked}"
 
 
 def free_port() -> int:

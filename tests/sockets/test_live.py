@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents import actions as agents
@@ -73,10 +73,10 @@ def test_it_is_read_once_for_all_listeners(web: Web, opened: Opener, monkeypatch
     readings = 0
     read = live.read
 
-    def counted(only: Scope) -> dict[str, Any]:
+    def counted(only: Scope, campaign: int | None) -> dict[str, Any]:
         nonlocal readings
         readings += 1
-        return read(only)
+        return read(only, campaign)
 
     monkeypatch.setattr(live, "read", counted)
     screens = [listening(opened, f"listener-{number}")[0] for number in range(8)]
@@ -117,14 +117,15 @@ def test_who_may_no_longer_see_it_is_let_go(web: Web, opened: Opener, monkeypatc
     assert screen.close_code() == consumers.NOT_LOGGED_IN
 
 
-ROWS = st.lists(
-    st.fixed_dictionaries({"id": st.integers(1, 6), "value": st.integers(0, 2)}), unique_by=lambda row: row["id"]
+ROWS = st.dictionaries(st.integers(1, 5), st.integers(0, 2), max_size=5).map(
+    lambda rows: [{"id": pk, "value": value} for pk, value in rows.items()]
 )
 READINGS = st.fixed_dictionaries(
     dict.fromkeys(feed.BY_ROW, ROWS) | {"now": st.integers(), "alerts": st.lists(st.text())}
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(READINGS, READINGS)
 def test_changes_lead_from_one_reading_to_the_next(old: dict[str, Any], new: dict[str, Any]) -> None:
     message = feed.differences(old, new)
@@ -157,3 +158,25 @@ def test_who_is_limited_to_campaigns_is_told_of_those_and_logs_in_again_when_the
     assert limited.close_code() == consumers.NOT_LOGGED_IN
     again = opened("live", headers=key_of(olena))
     assert {row["name"] for row in again.receive()["live"]["campaigns"]} == {"his", "other"}
+
+
+def test_what_goes_on_in_one_campaign(web: Web, opened: Opener) -> None:
+    factories.make_route()
+    mine, other = factories.make_campaign(name="mine"), factories.make_campaign(name="other")
+    factories.make_operator(mine, name="Bohdan")
+    factories.make_operator(other, name="Alina")
+    limited = user_in("Supervisor", "olena")
+    CampaignAccess.objects.create(user=limited, campaign=mine)
+    for user in (limited, User.objects.create_superuser("root")):
+        screen = opened(f"live?campaign={mine.pk}", headers=key_of(user))
+        reading = screen.receive()["live"]
+        assert [row["name"] for row in reading["campaigns"]] == ["mine"]
+        assert [row["name"] for row in reading["operators"]] == ["Bohdan"]
+    attempts = [factories.make_attempt(factories.make_member(owner)) for owner in (mine, other)]
+    rows: list[int] = []
+    while not rows:
+        rows = [row["id"] for row in screen.until("changes")["rows"].get("attempts", {}).get("set", [])]
+    assert rows == [attempts[0].pk]
+    for closed in (other.pk, 0, "x", "7'"):
+        screen = opened(f"live?campaign={closed}", headers=key_of(limited))
+        assert screen.receive()["problem"]["code"] == "PERMISSION_DENIED", closed
