@@ -90,8 +90,9 @@ def open_page(browser: Browser, house: House, signed_in: Any) -> Iterator[Open]:
 
 
 def is_complaint(said: ConsoleMessage) -> bool:
-    """Tell whether the browser complains; that an answer was a refusal it only notes."""
-    return said.type in ("error", "warning") and "responded with a status of 400" not in said.text
+    """Tell whether the browser complains; that an answer was a refusal, or that a test cut its line, it only notes."""
+    noted = ("responded with a status of 400", "ERR_INTERNET_DISCONNECTED")
+    return said.type in ("error", "warning") and not any(note in said.text for note in noted)
 
 
 def faults_of(page: Page) -> list[str]:
