@@ -173,6 +173,8 @@ class Attempt(models.Model):
     node = models.ForeignKey(Node, models.PROTECT, null=True, related_name="attempts", db_index=False)
     digits = models.CharField(_("number"), max_length=32)
     """The number without "+": the key of "one live call per number"."""
+    number_position = models.PositiveSmallIntegerField(null=True)
+    """Which of the subscriber's numbers it was at the claim, as they were entered, from 1; empty in older attempts."""
     connect_order = models.CharField(max_length=20, choices=ConnectOrder.choices)
 
     operator_uuid = models.UUIDField(unique=True, default=uuid.uuid4)

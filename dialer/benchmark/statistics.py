@@ -150,14 +150,16 @@ FROM (SELECT n, (390000000000 + n)::text AS number FROM generate_series(2, %(mem
 
 # The last of them ended before the end of the while; half of the dialled are connected, for one to six minutes.
 _ATTEMPTS = """
-INSERT INTO dialer_attempt (id, campaign_id, member_id, communication_id, operator_id, gateway_id, route_id, node_id,
-    digits, connect_order, operator_uuid, subscriber_uuid, job_uuid, operator_free_at, reserved_at, sending_at,
-    operator_ringing_at, operator_answered_at, subscriber_created_at, subscriber_ringing_at, subscriber_answered_at,
-    bridged_at, talk_ended_at, operator_ended_at, subscriber_ended_at, ended_at, limit_then, capacity_then,
-    maximum_then, counted_before, zones_then, operator_timeout, subscriber_timeout, variables, variables_left_out,
-    operator_cause, subscriber_cause, cause, ended_by, outcome, counted, kill_reason, result_state, comment, recording)
+INSERT INTO dialer_attempt (id, campaign_id, member_id, communication_id, number_position, operator_id,
+    gateway_id, route_id, node_id, digits, connect_order, operator_uuid, subscriber_uuid, job_uuid, operator_free_at,
+    reserved_at, sending_at, operator_ringing_at, operator_answered_at, subscriber_created_at, subscriber_ringing_at,
+    subscriber_answered_at, bridged_at, talk_ended_at, operator_ended_at, subscriber_ended_at, ended_at, limit_then,
+    capacity_then, maximum_then, counted_before, zones_then, operator_timeout, subscriber_timeout, variables,
+    variables_left_out, operator_cause, subscriber_cause, cause, ended_by, outcome, counted, kill_reason, result_state,
+    comment, recording)
 SELECT n, 1 + member %% %(campaigns)s, member,
        CASE WHEN n %% 3 = 0 AND member %% 2 = 0 THEN %(members)s + member ELSE member END,
+       CASE WHEN n %% 3 = 0 AND member %% 2 = 0 THEN 2 ELSE 1 END,
        1 + n %% %(operators)s, 1, 1, 1, (380000000000 + member)::text, 'operator_first', gen_random_uuid(),
        gen_random_uuid(), gen_random_uuid(), at - interval '9 s', at, at + interval '40 ms', at + interval '300 ms',
        at + interval '3 s', at + interval '4 s', at + interval '5 s',

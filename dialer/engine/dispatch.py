@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
 
@@ -31,7 +32,7 @@ from dialer.engine import lanes, nodes, policy
 from dialer.engine.plans import recording_name
 from dialer.models import Attempt
 from members import actions as members
-from members.models import HELD_STATES, Member, MemberState
+from members.models import HELD_STATES, Communication, Member, MemberState
 
 if TYPE_CHECKING:
     from dialer.engine.lanes import Lane, Ready
@@ -568,10 +569,15 @@ def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready]
     sure = [match for match in matches if match.operator in operators and match.member in held]
     # Where his phone is registered the switch may be full by now; others have room, which the next pass gives.
     taken = [(match, node) for match in sure if (node := room.share.take(room.operators[match.operator])) is not None]
-    members_by_id = Member.objects.only("variables").in_bulk([match.member for match, _ in taken])
+    numbers = Communication.objects.filter(member=OuterRef("pk")).values("pk")
+    found = Member.objects.filter(pk__in=[match.member for match, _ in taken])
+    subscribers = {
+        pk: Subscriber(variables, ids)
+        for pk, variables, ids in found.values_list("pk", "variables", ArraySubquery(numbers))
+    }
     routes = Route.objects.in_bulk({ready_of[match.member].route for match, _ in taken})
     attempts = [
-        _attempt(room, match, node, ready_of[match.member], members_by_id[match.member], routes, now)
+        _attempt(room, match, node, ready_of[match.member], subscribers[match.member], routes, now)
         for match, node in taken
     ]
     Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
@@ -586,9 +592,18 @@ def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready]
     return PassReport(claimed=[row[0] for row in written], full=len(taken) < len(sure))
 
 
+class Subscriber(NamedTuple):
+    """What an attempt keeps of its subscriber."""
+
+    variables: dict[str, str]
+    numbers: list[int]
+    """Ids of all his numbers."""
+
+
 def _attempt(
-    room: Room, match: policy.Match, node: int, ready: Ready, member: Member, routes: dict[int, Route], now: datetime
-) -> Attempt:
+    room: Room, match: policy.Match, node: int, ready: Ready, subscriber: Subscriber, routes: dict[int, Route],
+    now: datetime,
+) -> Attempt:  # fmt: skip
     campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
     connect_order = room.connect_order(campaign.pk, now)
     subscriber_uuid = uuid4()
@@ -603,6 +618,7 @@ def _attempt(
         route=route,
         node_id=node,
         digits=ready.digits,
+        number_position=sum(number <= ready.communication for number in subscriber.numbers),
         subscriber_uuid=subscriber_uuid,
         recording=recording_name(campaign.pk, ready.digits, now, subscriber_uuid) if campaign.record else "",
         connect_order=connect_order,
@@ -623,7 +639,7 @@ def _attempt(
         variables={
             **campaign.variables,
             **{name: value for name, value in route.variables.items() if name != "call_timeout"},
-            **member.variables,
+            **subscriber.variables,
         },
     )
 

@@ -56,6 +56,17 @@ def test_a_pass_reserves_operator_subscriber_and_number_together() -> None:
     assert attempt.sending_at is None
 
 
+def test_an_attempt_keeps_which_of_his_numbers_it_is_on() -> None:
+    make_route(pattern="^38067")
+    campaign = running()
+    make_operator(campaign)
+    member = make_member(campaign, ["+380501111111", "+380672222222", "+380673333333"])
+    dispatch.run_pass()
+    attempt = Attempt.objects.get()
+    assert (attempt.digits, attempt.number_position) == ("380672222222", 2)
+    assert attempt.variables == member.variables
+
+
 def test_a_second_pass_finds_nothing_more() -> None:
     make_route()
     campaign = running()

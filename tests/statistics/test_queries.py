@@ -13,6 +13,7 @@ from agents.models import Operator, OperatorPeriod, OperatorState, OperatorStatu
 from dialer.statistics import queries, tables
 from dialer.statistics.queries import Asked, Figures
 from dialer.statistics.ranges import Range, Step
+from members.actions import delete_number
 from tests.engine.story import Story
 from tests.factories import make_attempt, make_campaign, make_member, make_operator, make_route
 from tests.statistics.conftest import NOON, a_call, at, periods
@@ -115,6 +116,15 @@ def test_the_place_of_a_number_is_that_of_its_entry(scene: Any) -> None:
     ]  # fmt: skip
     third.delete()
     assert [(row["position"], row["dialled"]) for row in rows("numbers", read())] == [(0, 1), (1, 1), (2, 2)]
+
+
+def test_the_place_that_an_attempt_keeps_stays_when_a_number_before_it_is_deleted(scene: Any) -> None:
+    campaign, operator = scene
+    him = make_member(campaign, ["+380501111111", "+380502222222"])
+    first, second = him.communications.order_by("pk")
+    a_call(campaign, operator, at(), member=him, communication=second, digits=second.digits, number_position=2)
+    delete_number(first)
+    assert [(row["position"], row["dialled"]) for row in rows("numbers", read())] == [(2, 1)]
 
 
 def test_with_which_counted_attempt_a_subscriber_was_a_success(scene: Any) -> None:
