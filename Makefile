@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-rest bench-statistics faults fuzz browser clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-rest bench-statistics faults fuzz browser messages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -99,6 +99,11 @@ fuzz: $(READY) ## Drive the REST interface by its description, with all that it 
 
 browser: $(READY) ## Drive the pages in a Chromium (Debian: apt install chromium)
 	$(RUN) -m pytest -m browser $(ARGS)
+
+messages: $(READY) ## Gather the texts to translate and compile what is translated (Debian: apt install gettext)
+	@command -v xgettext >/dev/null || { echo 'This needs GNU gettext. On Debian: apt install gettext'; exit 1; }
+	$(RUN) manage.py makemessages --all --no-wrap --no-obsolete --add-location=file --ignore=.venv --ignore=var --ignore=tests
+	$(RUN) manage.py compilemessages --ignore=.venv
 
 clean: ## Remove what can be made again; data (var/) stays
 	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytz
@@ -20,14 +19,15 @@ from django.db import connection
 from django.db.models import Case, Count, IntegerField, Value, When
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from redis import RedisError
 
 from agents.models import AWAY_STATUSES, READY_STATUSES, Operator, OperatorState, OperatorStatus, Tier
 from campaigns import hours
 from campaigns.models import ACTIVE_STATES, Campaign, CampaignState, Gateway, Route
 from dialer import clock, last_hour, verbs
+from dialer.api import scope
 from dialer.api.scope import Scope
 from dialer.engine import lanes, nodes
 from dialer.last_hour import LastHour
@@ -72,8 +72,6 @@ CAMPAIGN_TONES = {
     CampaignState.COMPLETED: "talk",
 }
 
-_key = "live:snapshot"
-
 
 def snapshot_json(only: Scope = None, campaign: int | None = None) -> str:
     """Return what the page shows now, as JSON: of all campaigns, of some, or of one with its operators and gateways.
@@ -81,22 +79,25 @@ def snapshot_json(only: Scope = None, campaign: int | None = None) -> str:
     However many viewers of the same campaigns ask, the database is read once a second.
     """
     body = shared(
-        _key + _of(only, campaign),
+        _key(only, campaign),
         lambda: json.dumps(read(only, campaign), separators=(",", ":"), ensure_ascii=False),
     )
     return f'{{"now":{ms(clock.now())},"factor":{clock.FACTOR:g},{body[1:]}'
 
 
+def _key(only: Scope, campaign: int | None = None) -> str:
+    """Return under which name a reading is kept: words are of a language, and calls of campaigns."""
+    return f"live:snapshot:{get_language()}{_of(only, campaign)}"
+
+
 def _of(only: Scope, campaign: int | None = None) -> str:
     """Return what tells a reading of some campaigns from others, as the end of its key."""
-    if campaign is not None:
-        return f":of:{campaign}"
-    return "" if only is None else ":" + sha256(repr(sorted(only)).encode()).hexdigest()
+    return scope.mark(only) if campaign is None else f":of:{campaign}"
 
 
-def forget(key: str = _key, only: Scope = None, campaign: int | None = None) -> None:
+def forget(only: Scope = None, campaign: int | None = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    cache.delete_many({key, key + _of(only), key + _of(None, campaign)})
+    cache.delete_many({_key(None), _key(only), _key(None, campaign)})
 
 
 def read(only: Scope = None, campaign: int | None = None) -> dict[str, Any]:

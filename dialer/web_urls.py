@@ -2,6 +2,7 @@
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from agents import directory
 from dialer import cdr, views
@@ -104,6 +105,7 @@ urlpatterns = [
     path("freeswitch/directory", directory.serve, name="freeswitch-directory"),
     path("cdr", cdr.receive, name="cdr"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("language", set_language, name="language"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

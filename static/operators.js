@@ -3,8 +3,8 @@
 
 // A day's talk needs hours and minutes, not seconds.
 const hoursAndMinutes = (seconds) => `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}`;
-const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const dayAndTime = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clockTime = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayAndTime = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
 let last = null;
 
@@ -24,7 +24,7 @@ const values = {
 };
 /** Which way a column is sorted first: the longest, the most and the latest are what one looks for. */
 const firstDown = { calls: true, talk: true, occupancy: true, last: true };
-const names = new Intl.Collator(undefined, { numeric: true });
+const names = new Intl.Collator(locale, { numeric: true });
 
 function isAsked(item) {
   if (asked.groups.size && !asked.groups.has(item.group)) return false;

@@ -24,8 +24,6 @@ const clock = {
   },
 };
 
-// The language of the page, as people write it where they are.
-const locale = navigator.languages.find((language) => language.startsWith(document.documentElement.lang)) ?? document.documentElement.lang;
 const timeOfDay = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const number = new Intl.NumberFormat(locale);
 const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });

@@ -6,18 +6,18 @@
 
   // --- instants: told by the server in UTC, shown in the time of who reads, with the wall clock of `data-zone` beside it ---
 
-  const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
   function told(time) {
     const instant = new Date(time.dateTime);
     const here = moment.format(instant);
     if (!time.dataset.zone) return here;
-    const there = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: time.dataset.zone });
+    const there = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", timeZone: time.dataset.zone });
     if (there.format(instant) === here) return here;
     const [day, hour] = [{ dateStyle: "short" }, { timeStyle: "short" }].map((style) => ({ ...style, timeZone: time.dataset.zone }));
-    const sameDay = instant.toLocaleDateString(undefined, { dateStyle: "short" }) === instant.toLocaleDateString(undefined, day);
-    const shown = sameDay ? instant.toLocaleTimeString(undefined, hour) : there.format(instant);
+    const sameDay = instant.toLocaleDateString(locale, { dateStyle: "short" }) === instant.toLocaleDateString(locale, day);
+    const shown = sameDay ? instant.toLocaleTimeString(locale, hour) : there.format(instant);
     return `${here} (${shown} ${time.dataset.zone})`;
   }
 

@@ -43,9 +43,9 @@
     const axis = { stroke: colour("--quiet"), font: `12px ${getComputedStyle(document.body).fontFamily}`, grid, ticks: { ...grid, size: 4 } };
     const day = { month: "short", day: "numeric", timeZone: zone };
     const hour = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone };
-    const dayOf = new Intl.DateTimeFormat(undefined, day);
-    const hourOf = new Intl.DateTimeFormat(undefined, hour);
-    const whole = new Intl.DateTimeFormat(undefined, step < 80000 ? { weekday: "short", ...day, ...hour } : { weekday: "short", ...day });
+    const dayOf = new Intl.DateTimeFormat(locale, day);
+    const hourOf = new Intl.DateTimeFormat(locale, hour);
+    const whole = new Intl.DateTimeFormat(locale, step < 80000 ? { weekday: "short", ...day, ...hour } : { weekday: "short", ...day });
     const instant = (seconds) => new Date(seconds * 1000);
     const ofDay = (found) => (Number.isInteger(found) ? `${String(found).padStart(2, "0")}:00` : "");
     const label = (found) => {
@@ -53,7 +53,7 @@
       const told = hourOf.format(instant(found));
       return told === "00:00" || step > 80000 ? dayOf.format(instant(found)) : told;
     };
-    const counts = new Intl.NumberFormat();
+    const counts = new Intl.NumberFormat(locale);
     const legend = told(node, titles, names);
     return {
       ...size(node),

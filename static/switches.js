@@ -1,8 +1,8 @@
 // The page of the switches: `show` draws a snapshot and knows nothing of how it came. Stands on page.js.
 "use strict";
 
-const decimal = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const decimal = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
 
 let last = null;
 

@@ -87,7 +87,7 @@ class Socket(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         await self.accept()
         self._tasks.append(asyncio.create_task(self._mind()))
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+        headers = self._headers()
         key, token = headers.get("x-key"), headers.get("x-access-token")
         if key is not None or token is not None:
             await self._let_in(await database.ask(sign_in.by_key, key, token))
@@ -97,6 +97,10 @@ class Socket(AsyncWebsocketConsumer):
             await self._let_in(who)
         else:
             await self.tell({"type": "login_wanted", "within": LOG_IN_WITHIN})
+
+    def _headers(self) -> dict[str, str]:
+        """Return what came with the wish to connect, by lower-case names."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
 
     async def _let_in(self, who: Identity | None) -> None:
         if who is None:
@@ -279,13 +283,13 @@ class LiveSocket(Socket):
         one = self.campaign
         return who.sees_live and (one is None or (one > 0 and (who.campaigns is None or one in who.campaigns)))
 
-    @property
-    def readings(self) -> feed.Feed:
-        """Return those of the campaigns that he may see."""
-        assert self.identity is not None
-        return feed.here(self.identity.campaigns, self.campaign)
+    readings: feed.Feed
 
     async def begin(self) -> None:
+        assert self.identity is not None
+        headers = self._headers()
+        language = sign_in.language_of(headers.get("cookie", ""), headers.get("accept-language", ""))
+        self.readings = feed.here(self.identity.campaigns, self.campaign, language)
         self.readings.join(self)
 
     async def leave(self) -> None:
@@ -297,12 +301,11 @@ class LiveSocket(Socket):
 
     async def follow(self) -> None:
         version: int | None = None
-        readings = self.readings
         while True:
             await self.news.wait()
             self.news.clear()
-            if version != readings.version:
-                text, version = readings.since(version), readings.version
+            if version != self.readings.version:
+                text, version = self.readings.since(version), self.readings.version
                 await self.tell_text(text)
 
     async def obey(self, command: str, said: Message) -> Message:

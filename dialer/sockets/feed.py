@@ -8,6 +8,8 @@ import logging
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from django.utils.translation import override
+
 from dialer import live, readings
 from dialer.api.scope import Scope
 from dialer.sockets import database, sign_in
@@ -63,12 +65,12 @@ def differences(old: Message, new: Message) -> Message | None:
 
 
 class Feed:
-    """The readings of one event loop: of all campaigns, of those that its listeners are limited to, or of one. It reads
-    while somebody listens.
+    """The readings of one event loop in one language: of all campaigns, of those that its listeners are limited to, or
+    of one. It reads while somebody listens.
     """
 
-    def __init__(self, only: Scope = None, campaign: int | None = None) -> None:
-        self.only, self.campaign = only, campaign
+    def __init__(self, only: Scope, campaign: int | None, language: str) -> None:
+        self.only, self.campaign, self.language = only, campaign, language
         self.version = 0
         self._reading: Message | None = None
         self._changes = ""
@@ -98,7 +100,9 @@ class Feed:
     async def _read(self) -> None:
         while True:
             try:
-                reading, changes, texts = await database.ask(_read, self._reading, self.only, self.campaign)
+                reading, changes, texts = await database.ask(
+                    _read, self._reading, self.only, self.campaign, self.language
+                )
             except Exception as error:
                 log.warning("What goes on could not be read (%s); again in a second.", error)
             else:
@@ -123,9 +127,12 @@ class Feed:
                     listener.expel()
 
 
-def _read(before: Message | None, only: Scope, campaign: int | None) -> tuple[Message, bool, tuple[str, str]]:
+def _read(
+    before: Message | None, only: Scope, campaign: int | None, language: str
+) -> tuple[Message, bool, tuple[str, str]]:
     """Read what goes on; return it, whether it is other than before, and the texts of the change and of the whole."""
-    reading: Message = json.loads(live.snapshot_json(only, campaign))
+    with override(language):
+        reading: Message = json.loads(live.snapshot_json(only, campaign))
     changes = differences(before, reading) if before is not None else {}
     if changes is None:
         return reading, False, ("", "")
@@ -136,12 +143,13 @@ def _text(message: Any) -> str:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Scope, int | None], Feed]] = WeakKeyDictionary()
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Scope, int | None, str], Feed]] = WeakKeyDictionary()
 
 
-def here(only: Scope = None, campaign: int | None = None) -> Feed:
+def here(only: Scope, campaign: int | None, language: str) -> Feed:
     """Return the feed of the running event loop: of all campaigns, of some, or of one whoever asks."""
     if campaign is not None:
         only = None
     feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
-    return feeds.setdefault((only, campaign), Feed(only, campaign))
+    key = only, campaign, language
+    return feeds.setdefault(key, Feed(*key))

@@ -16,6 +16,7 @@ from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
+from django.utils.translation import get_language_from_request
 
 from agents.models import Operator
 from dialer import clock
@@ -51,18 +52,30 @@ def by_key(key_id: object, token: object) -> Identity | None:
 
 def by_cookie(header: str) -> Identity | None:
     """Return whose session a cookie names."""
-    try:
-        found = SimpleCookie(header).get(settings.SESSION_COOKIE_NAME)
-    except CookieError:
-        return None
-    if found is None:
+    session_key = _cookies(header).get(settings.SESSION_COOKIE_NAME)
+    if session_key is None:
         return None
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(found.value)
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
     if not user.is_authenticated:
         return None
-    return _identity(user, password=user.password, session_key=found.value)
+    return _identity(user, password=user.password, session_key=session_key)
+
+
+def language_of(cookies: str, accepted: str) -> str:
+    """Return the language in which a client is told words, by the headers that pages are chosen by, too."""
+    request = HttpRequest()
+    request.COOKIES = _cookies(cookies)
+    request.META["HTTP_ACCEPT_LANGUAGE"] = accepted
+    return get_language_from_request(request)
+
+
+def _cookies(header: str) -> dict[str, str]:
+    try:
+        return {name: found.value for name, found in SimpleCookie(header).items()}
+    except CookieError:
+        return {}
 
 
 def _identity(

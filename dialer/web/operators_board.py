@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import Count, QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -47,8 +48,7 @@ def _as_json(found: dict[str, Any]) -> str:
 
 def forget(only: Scope = None) -> None:
     """Let the next viewer see what was just done, instead of the last second's reading."""
-    live.forget(_key("board"))
-    live.forget(_key("board", only))
+    cache.delete_many([_key("board"), _key("board", only)])
 
 
 def _key(name: str, only: Scope = None) -> str:
