@@ -151,10 +151,11 @@ def key_of(user: Any) -> dict[str, str]:
     return {"X-Access-Token": made.token, "X-Key": str(made.key.pk)}
 
 
-def cookie_of(user: User) -> dict[str, str]:
+def cookie_of(user: User, **others: str) -> dict[str, str]:
     client = Client()
     client.force_login(user)
-    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    cookies = {"sessionid": client.cookies["sessionid"].value, **others}
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
 
 
 def eventually(condition: Callable[[], object], seconds: float = 8) -> None:

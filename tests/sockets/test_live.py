@@ -180,3 +180,20 @@ def test_what_goes_on_in_one_campaign(web: Web, opened: Opener) -> None:
     for closed in (other.pk, 0, "x", "7'"):
         screen = opened(f"live?campaign={closed}", headers=key_of(limited))
         assert screen.receive()["problem"]["code"] == "PERMISSION_DENIED", closed
+
+
+def test_each_is_told_in_his_language(web: Web, opened: Opener) -> None:
+    factories.make_route()
+    factories.make_campaign(name="Renewals")
+    user = User.objects.create_superuser("olena")
+    told = {}
+    for language, headers in {
+        "en": key_of(user),
+        "uk": key_of(user) | {"Accept-Language": "uk,en;q=0.5"},
+        "chosen": cookie_of(user, django_language="uk"),
+    }.items():
+        screen = opened("live", headers=headers, origin=f"http://127.0.0.1:{web.port}")
+        (campaign,) = screen.receive()["live"]["campaigns"]
+        told[language] = campaign["label"]
+    assert told["en"] == "Idle"
+    assert told["uk"] == told["chosen"] != "Idle"
