@@ -182,7 +182,7 @@ class Operator(models.Model):
     ready_at = models.DateTimeField(null=True, editable=False)
     """No calls before this instant (busy, reject and no answer delays)."""
     wrap_up_until = models.DateTimeField(null=True, editable=False)
-    no_answer_count = models.PositiveIntegerField(default=0, editable=False)
+    no_answer_count = models.PositiveIntegerField(_("no answer count"), default=0, editable=False)
     current_attempt = models.ForeignKey("dialer.Attempt", models.PROTECT, null=True, editable=False, related_name="+")
     last_attempt = models.ForeignKey("dialer.Attempt", models.SET_NULL, null=True, editable=False, related_name="+")
 
@@ -207,6 +207,8 @@ class Operator(models.Model):
     objects = OperatorQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("operator")
+        verbose_name_plural = _("operators")
         ordering: ClassVar = ["name", "id"]
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -309,12 +311,14 @@ class Registration(models.Model):
 class Tier(models.Model):
     """An operator's place in a campaign: lower level first, then lower position."""
 
-    campaign = models.ForeignKey("campaigns.Campaign", models.CASCADE, related_name="tiers")
+    campaign = models.ForeignKey("campaigns.Campaign", models.CASCADE, related_name="tiers", verbose_name=_("campaign"))
     operator = models.ForeignKey(Operator, models.CASCADE, related_name="tiers", verbose_name=_("operator"))
     level = models.PositiveSmallIntegerField(_("level"), default=1)
     position = models.PositiveSmallIntegerField(_("position"), default=1)
 
     class Meta:
+        verbose_name = _("tier")
+        verbose_name_plural = _("tiers")
         ordering: ClassVar = ["level", "position", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(

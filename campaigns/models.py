@@ -55,6 +55,8 @@ class Calendar(models.Model):
     holidays: RelatedManager[Holiday]
 
     class Meta:
+        verbose_name = _("calendar")
+        verbose_name_plural = _("calendars")
         ordering: ClassVar = ["name"]
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -133,6 +135,8 @@ class Holiday(models.Model):
     )
 
     class Meta:
+        verbose_name = _("holiday")
+        verbose_name_plural = _("holidays")
         ordering: ClassVar = ["date"]
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -174,6 +178,8 @@ class Gateway(models.Model):
     blocked_reason = models.CharField(_("why"), max_length=200, blank=True, editable=False)
 
     class Meta:
+        verbose_name = _("gateway")
+        verbose_name_plural = _("gateways")
         ordering: ClassVar = ["name"]
 
     def __str__(self) -> str:
@@ -362,6 +368,8 @@ class Campaign(models.Model):
     causes: RelatedManager[CauseRule]
 
     class Meta:
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
         ordering: ClassVar = ["-priority", "name"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(max_retries__gte=1), name="campaign_max_retries_positive"),
@@ -477,6 +485,8 @@ class Route(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
 
     class Meta:
+        verbose_name = _("route")
+        verbose_name_plural = _("routes")
         ordering: ClassVar = ["campaign", "position", "id"]
 
     def __str__(self) -> str:
@@ -498,6 +508,8 @@ class AllowedVariable(models.Model):
     )  # fmt: skip
 
     class Meta:
+        verbose_name = _("allowed variable")
+        verbose_name_plural = _("allowed variables")
         ordering: ClassVar = ["name"]
 
     def __str__(self) -> str:

@@ -465,7 +465,8 @@ def _would_run(campaign: Campaign, of: Counter[str], house: _House) -> str:
         return _("RUN: waits %s") % _until(opening, campaign.calendar.time_zone)
     duty = house.staff[campaign.pk].on_duty
     told = ngettext("RUN: calls %d subscriber", "RUN: calls %d subscribers", waiting) % waiting
-    return f"{told}, {ngettext('%d operator on duty', '%d operators on duty', duty) % duty}"
+    staffed = ngettext("%d operator on duty", "%d operators on duty", duty) % duty
+    return f"{told}, {staffed}"
 
 
 def _why(campaign: Campaign, of: Counter[str], house: _House) -> str:
@@ -485,7 +486,7 @@ def _why(campaign: Campaign, of: Counter[str], house: _House) -> str:
         case CampaignState.COMPLETED:
             reason = campaign.get_completion_display().lower()
             left = campaign.completion_left
-            return f"{reason} ({_('%d left') % left})" if left else reason
+            return _("%(reason)s (%(left)d left)") % {"reason": reason, "left": left} if left else reason
     if not house.usable:
         return _("no switch takes calls")
     if not staff.assigned:

@@ -255,6 +255,8 @@ class Attempt(models.Model):
     objects = AttemptQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             # One live attempt per operator, per subscriber, and per number across all campaigns.
@@ -442,6 +444,8 @@ class ResultReport(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 
     class Meta:
+        verbose_name = _("result report")
+        verbose_name_plural = _("result reports")
         ordering: ClassVar = ["-id"]
 
     def __str__(self) -> str:
@@ -458,6 +462,8 @@ class Repair(models.Model):
     detail = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = _("repair")
+        verbose_name_plural = _("repairs")
         ordering: ClassVar = ["-id"]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@
   const sending = drop.querySelector(".sending");
   const bar = sending.querySelector("progress");
   const told = sending.querySelector("[data-told]");
-  const size = (bytes) => `${(bytes / 1e6).toLocaleString(locale, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
+  const size = (bytes) => (bytes / 1e6).toLocaleString(locale, { style: "unit", unit: "megabyte", maximumFractionDigits: bytes < 1e7 ? 1 : 0 });
   let request = null;
 
   drop.classList.add("is-live");

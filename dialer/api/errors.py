@@ -15,6 +15,7 @@ from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -97,7 +98,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response:
 
 def _invalid(errors: dict[str, list[str]]) -> Response:
     count = len(errors)
-    detail = _("%d field is at fault.") if count == 1 else _("%d fields are at fault.")
+    detail = ngettext("%d field is at fault.", "%d fields are at fault.", count)
     return problem(HTTPStatus.BAD_REQUEST, "INVALID", detail % count, errors)
 
 

@@ -210,10 +210,8 @@ class Editor:
             if name in self.form.fields and name != "name"
         ]
         for form in self.days.forms:
-            for name, faults in form.errors.items():
-                told.append(
-                    f"{form['date'].value() or _('A special day')}, {form.fields[name].label}: {' '.join(faults)}"
-                )
+            day = form["date"].value() or _("A special day")
+            told += [f"{day}, {form.fields[name].label}: {' '.join(faults)}" for name, faults in form.errors.items()]
         return [*told, *map(str, self.days.non_form_errors())]
 
     def keep(self) -> Calendar | None:
@@ -254,7 +252,8 @@ class Editor:
             elif part.isdigit():
                 self.form.add_error(f"day_{part}", clash(ranges_text(value) or _("closed")))
             else:
-                told = f"{value[0]}, {ranges_text(value[1]) or _('closed')}" if value else _("removed")
+                there = (value[0], ranges_text(value[1]) or _("closed")) if value else (_("removed"),)
+                told = ", ".join(map(str, there))
                 row = rows.get(part)
                 if row:
                     row.add_error("date", clash(told))

@@ -121,7 +121,8 @@ def _from_redis() -> tuple[broker.Broker | None, Server | None, dict[str, Any] |
 
 def _redis(info: dict[str, Any], took: float) -> Server:
     most = int(info.get("maxmemory", 0))
-    memory = size(info["used_memory"]) + (f" {_('of')} {size(most)}" if most else "")
+    used = size(info["used_memory"])
+    memory = _("%(used)s of %(most)s") % {"used": used, "most": size(most)} if most else used
     return Server(
         "Redis", info["redis_version"], took,
         [
@@ -261,8 +262,8 @@ def _database() -> tuple[Server, list[Problem]]:
         "PostgreSQL", told.split(" ")[0], took,
         [
             (_("Size"), size(bytes_)),
-            (_("Sessions"), f"{sessions} {_('of')} {most}"),
-            (_("Longest transaction"), f"{open_for:.0f} s"),
+            (_("Sessions"), _("%(used)s of %(most)s") % {"used": sessions, "most": most}),
+            (_("Longest transaction"), _("%d s") % round(open_for)),
         ],
     )  # fmt: skip
     problems = []

@@ -299,10 +299,9 @@ def send_test(subscription: Subscription) -> Delivery:
         event = Event.objects.create(
             type=TEST, campaign_id=subscription.campaign_id, at=now, payload={"webhook": subscription.name}
         )
-        told = _("The process that sent it did not come back from it.")
         delivery = Delivery.objects.create(
             subscription=subscription, event=event, created_at=now, tried_at=now, attempts=1,
-            state=DeliveryState.PARKED, error=told,
+            state=DeliveryState.PARKED, error="The process that sent it did not come back from it.",
         )  # fmt: skip
     result = _send(subscription, event)
     values: Mapping[str, Any] = _values(result)

@@ -533,7 +533,8 @@ class UploadRejected(OfUploads):
 
 def rejected_file(upload: Upload, *, head_only: bool = False) -> FileAnswer:
     """Return the rejected rows as a file to download."""
-    name = f"{upload.file_name.rpartition('.')[0] or upload.file_name} {_('rejected')}.csv"
+    stem, rejected = upload.file_name.rpartition(".")[0] or upload.file_name, _("rejected")
+    name = f"{stem} {rejected}.csv"
     return FileAnswer(
         iter(()) if head_only else actions.rejected(upload),
         content_type=exports.MEDIA_TYPES[FileFormat.CSV],
