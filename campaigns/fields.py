@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import DataError, OperationalError, connection, models, transaction
 from django.utils.deconstruct import deconstructible
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from campaigns import hours
@@ -31,7 +32,8 @@ def parse_clock(text: str) -> int:
     match = re.fullmatch(r"(\d{1,2})(?::(\d{2}))?", text.strip())
     minute = int(match[1]) * 60 + int(match[2] or 0) if match else -1
     if not match or int(match[2] or 0) > 59 or not 0 <= minute <= hours.DAY:
-        raise ValueError(f"“{text}” is not a time of day. Write hours and minutes from 00:00 to 24:00, as 09:30.")
+        told = gettext("“%s” is not a time of day. Write hours and minutes from 00:00 to 24:00, as 09:30.")
+        raise ValueError(told % text)
     return minute
 
 
@@ -46,15 +48,16 @@ def parse_ranges(text: str) -> list[tuple[int, int]]:
     for part in filter(None, (piece.strip() for piece in re.split(r"[,;]", text))):
         since, dash, until = re.sub(r"\s*[-–—]\s*", "-", part).partition("-")
         if not dash:
-            raise ValueError(f"“{part}” is not a range. Write it as 09:00-13:00.")
+            raise ValueError(gettext("“%s” is not a range. Write it as 09:00-13:00.") % part)
         found.append((parse_clock(since), parse_clock(until)))
     found.sort()
     for start, end in found:
         if start >= end:
-            raise ValueError(f"{ranges_text([(start, end)])} ends before it starts.")
+            raise ValueError(gettext("%s ends before it starts.") % ranges_text([(start, end)]))
     for first, second in pairwise(found):
         if second[0] < first[1]:
-            raise ValueError(f"{ranges_text([first])} and {ranges_text([second])} overlap.")
+            told = gettext("%(one)s and %(other)s overlap.")
+            raise ValueError(told % {"one": ranges_text([first]), "other": ranges_text([second])})
     return found
 
 

@@ -13,10 +13,10 @@ from django.forms.models import BaseInlineFormSet, inlineformset_factory
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from campaigns import hours
 from campaigns.models import Calendar, CalendarRange, Campaign, Holiday
+from dialer import countries
 
 
 class ZoneInput(forms.TextInput):
@@ -40,9 +40,13 @@ class RegionSelect(forms.Select):
     """Countries by their names."""
 
     def __init__(self) -> None:
-        regions = sorted((pytz.country_names.get(code, code), code) for code in phonenumbers.SUPPORTED_REGIONS)
-        named = [(code, f"{name} ({code}, +{phonenumbers.country_code_for_region(code)})") for name, code in regions]
-        super().__init__(choices=[("", gettext_lazy("none: numbers stay as typed")), *named])
+        super().__init__(choices=_regions)
+
+
+def _regions() -> list[tuple[str, str]]:
+    regions = countries.named(phonenumbers.SUPPORTED_REGIONS)
+    named = [(code, f"{name} ({code}, +{phonenumbers.country_code_for_region(code)})") for code, name in regions]
+    return [("", _("none: numbers stay as typed")), *named]
 
 
 class CampaignForm(forms.ModelForm):

@@ -2,7 +2,8 @@
 
 A variable is a name and a text on a channel of the switch. Many names make the switch act (``api_on_answer`` runs a
 command, ``origination_uuid`` changes which call it is): those are refused unless an administrator allowed them.
-Pure: no Django, no I/O but the data file beside this one, which ``dialer/switch/extract_reserved.py`` makes.
+Pure: no Django but its translations, no I/O but the data file beside this one, which
+``dialer/switch/extract_reserved.py`` makes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from django.utils.translation import gettext
 
 MAX_VALUE = 4096
 """Bytes (UTF-8) of a value."""
@@ -36,13 +39,13 @@ def check_name(name: object, allowed: Iterable[str] = ()) -> None:
     ours, whoever allows them.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"“{str(name)[:80]}” is no name for a variable: use up to 64 Latin letters, digits and “_”, no digit first."
-        )
+        told = gettext("“%s” is no name for a variable: use up to 64 Latin letters, digits and “_”, no digit first.")
+        raise ValueError(told % str(name)[:80])
     if name.lower().startswith("dialer_"):
-        raise ValueError(f"“{name}” belongs to the dialer: choose another name.")
+        raise ValueError(gettext("“%s” belongs to the dialer: choose another name.") % name)
     if is_reserved(name) and name.lower() not in {item.lower() for item in allowed}:
-        raise ValueError(f"“{name}” acts on the switch itself: choose another name, or have an administrator allow it.")
+        told = gettext("“%s” acts on the switch itself: choose another name, or have an administrator allow it.")
+        raise ValueError(told % name)
 
 
 def check_value(name: str, value: object) -> None:
@@ -51,15 +54,17 @@ def check_value(name: str, value: object) -> None:
     Newline and tab are text. Raises ``ValueError`` with a sentence that names the variable.
     """
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"“{name}” is not a finite number.")
+        raise ValueError(gettext("“%s” is not a finite number.") % name)
     if not isinstance(value, str | int | float):
-        raise ValueError(f"“{name}” is not text: lists, objects and null cannot be values of a variable.")
+        told = gettext("“%s” is not text: lists, objects and null cannot be values of a variable.")
+        raise ValueError(told % name)
     text = as_text(value)
     for char in text:
         if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t":
-            raise ValueError(f"“{name}” holds the control character U+{ord(char):04X}.")
+            told = gettext("“%(name)s” holds the control character U+%(code)s.")
+            raise ValueError(told % {"name": name, "code": f"{ord(char):04X}"})
     if len(text.encode()) > MAX_VALUE:
-        raise ValueError(f"“{name}” is longer than {MAX_VALUE} bytes.")
+        raise ValueError(gettext("“%(name)s” is longer than %(most)d bytes.") % {"name": name, "most": MAX_VALUE})
 
 
 def as_text(value: object) -> str:

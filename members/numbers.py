@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import phonenumbers
 import pytz
+from django.utils.translation import gettext, gettext_lazy
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult, timezone
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from campaigns import hours
+from dialer import countries
 
 MAX_TYPED = 64
 """Characters of a number as typed."""
@@ -51,28 +53,32 @@ _PLAIN = re.compile(rf"\+?[0-9*#]{{1,{MAX_DIGITS}}}")
 
 def _kept(typed: str, region: str) -> str:
     if not typed:
-        raise ValueError("A number is missing.")
+        raise ValueError(gettext("A number is missing."))
     if len(typed) > MAX_TYPED:
-        raise ValueError(f"“{typed[:20]}…” is too long for a number: at most {MAX_TYPED} characters.")
+        told = gettext("“%(typed)s…” is too long for a number: at most %(most)d characters.")
+        raise ValueError(told % {"typed": typed[:20], "most": MAX_TYPED})
     kept = "".join(char for char in typed if not _is_dropped(char))
     digits = kept.removeprefix("+")
     for char in digits:
         if char == "+":
-            raise ValueError(f"“{typed}” has a “+” that is not at its beginning.")
+            raise ValueError(gettext("“%s” has a “+” that is not at its beginning.") % typed)
         if char not in _DIALLED:
             if region and _has_extension(typed, region):
-                raise ValueError(
-                    f"“{typed}” has an extension, which cannot be dialled: write the number without it, "
+                told = gettext(
+                    "“%s” has an extension, which cannot be dialled: write the number without it, "
                     "and the extension into the description."
                 )
-            raise ValueError(
-                f"“{typed}” holds {_named(char)}: a number is made of the digits 0-9, *, # and a leading +; "
+                raise ValueError(told % typed)
+            told = gettext(
+                "“%(typed)s” holds %(sign)s: a number is made of the digits 0-9, *, # and a leading +; "
                 "spaces, dots, dashes and brackets are ignored."
             )
+            raise ValueError(told % {"typed": typed, "sign": _named(char)})
     if not digits:
-        raise ValueError(f"“{typed}” has no digits.")
+        raise ValueError(gettext("“%s” has no digits.") % typed)
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"“{typed}” has {len(digits)} digits: at most {MAX_DIGITS}.")
+        told = gettext("“%(typed)s” has %(has)d digits: at most %(most)d.")
+        raise ValueError(told % {"typed": typed, "has": len(digits), "most": MAX_DIGITS})
     return kept
 
 
@@ -83,19 +89,28 @@ def _has_extension(typed: str, region: str) -> bool:
         return False
 
 
+_NO_COUNTRY = gettext_lazy("“{typed}” does not begin with the code of a country. Write + and the code first.")
+_TOO_SHORT = gettext_lazy("“{typed}” is too short for a number of {country}. Write it in full, area code included.")
+_TOO_LONG = gettext_lazy("“{typed}” is too long for a number of {country}. Write one number without an extension.")
 _UNREADABLE = {
-    NumberParseException.INVALID_COUNTRY_CODE: "does not begin with the code of a country. Write + and the code first",
-    NumberParseException.NOT_A_NUMBER: "is not a telephone number. Write it as +380501234567",
-    NumberParseException.TOO_SHORT_AFTER_IDD: "is too short: nothing follows the international prefix",
-    NumberParseException.TOO_SHORT_NSN: "is too short for a number of {country}. Write it in full, area code included",
-    NumberParseException.TOO_LONG: "is too long for a number of {country}. Write one number without an extension",
+    NumberParseException.INVALID_COUNTRY_CODE: _NO_COUNTRY,
+    NumberParseException.NOT_A_NUMBER: gettext_lazy("“{typed}” is not a telephone number. Write it as +380501234567."),
+    NumberParseException.TOO_SHORT_AFTER_IDD: gettext_lazy(
+        "“{typed}” is too short: nothing follows the international prefix."
+    ),
+    NumberParseException.TOO_SHORT_NSN: _TOO_SHORT,
+    NumberParseException.TOO_LONG: _TOO_LONG,
 }
 _IMPOSSIBLE = {
-    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "lacks its area code. Write it in full, area code included",
-    ValidationResult.TOO_SHORT: "is too short for a number of {country}. Write it in full, area code included",
-    ValidationResult.TOO_LONG: "is too long for a number of {country}. Write one number without an extension",
-    ValidationResult.INVALID_LENGTH: "has a length that no number of {country} has. Look whether a digit is missing",
-    ValidationResult.INVALID_COUNTRY_CODE: "does not begin with the code of a country. Write + and the code first",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: gettext_lazy(
+        "“{typed}” lacks its area code. Write it in full, area code included."
+    ),
+    ValidationResult.TOO_SHORT: _TOO_SHORT,
+    ValidationResult.TOO_LONG: _TOO_LONG,
+    ValidationResult.INVALID_LENGTH: gettext_lazy(
+        "“{typed}” has a length that no number of {country} has. Look whether a digit is missing."
+    ),
+    ValidationResult.INVALID_COUNTRY_CODE: _NO_COUNTRY,
 }
 
 
@@ -104,11 +119,11 @@ def _international(kept: str, typed: str, region: str) -> str:
         number = phonenumbers.parse(kept, region)
     except NumberParseException as error:
         country = _country(region, int(_country_code(kept) or 0))
-        raise ValueError(f"“{typed}” {_UNREADABLE[error.error_type].format(country=country)}.") from None
+        raise ValueError(_UNREADABLE[error.error_type].format(typed=typed, country=country)) from None
     possible = phonenumbers.is_possible_number_with_reason(number)
     if possible != ValidationResult.IS_POSSIBLE:
         country = _country(region, number.country_code or 0)
-        raise ValueError(f"“{typed}” {_IMPOSSIBLE[possible].format(country=country)}.")
+        raise ValueError(_IMPOSSIBLE[possible].format(typed=typed, country=country))
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
@@ -116,7 +131,7 @@ def _country(region: str, code: int = 0) -> str:
     """Return the name of a region, or of those that have a country code."""
     codes = phonenumbers.region_codes_for_country_code(code) if code else (region,)
     named = region if region in codes else codes[0]
-    return f"{pytz.country_names.get(named, named)} (+{code or phonenumbers.country_code_for_region(region)})"
+    return f"{countries.name(named)} (+{code or phonenumbers.country_code_for_region(region)})"
 
 
 def digits_of(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from members.cells import Cell
 from members.rows import OWN_FIELDS, Faults
@@ -80,12 +81,14 @@ def read_csv(text: str) -> Table:
     try:
         found = list(reading.of_text(io.BytesIO(text.encode()), layout))
     except FileRefused as refused:
-        raise TableRefused({refused.line or 1: {"": [f"This is no line of a CSV file. {refused.told}"]}}) from None
-    if broken := {
-        record.line: {"": [f"This is no line of a CSV file. {record.fault}"]} for record in found if record.fault
-    }:
+        raise TableRefused({refused.line or 1: {"": [_no_line(refused.told)]}}) from None
+    if broken := {record.line: {"": [_no_line(record.fault)]} for record in found if record.fault}:
         raise TableRefused(broken)
     return _table(found)
+
+
+def _no_line(why: str) -> str:
+    return gettext("This is no line of a CSV file. %s") % why
 
 
 def read_xlsx(content: bytes) -> Table:
@@ -94,7 +97,7 @@ def read_xlsx(content: bytes) -> Table:
         with opening.unzipped(io.BytesIO(content)):
             found = list(reading.of_workbook(io.BytesIO(content), Layout(kind=FileKind.XLSX)))
     except FileRefused as refused:
-        told = f"This file is no XLSX workbook that can be read. {refused.told}"
+        told = gettext("This file is no XLSX workbook that can be read. %s") % refused.told
         raise TableRefused({refused.line or 1: {"": [told]}}) from None
     width = max((len(record.cells) for record in found), default=0)
     return _table([Record(record.line, [*record.cells, *[None] * width][:width]) for record in found])
@@ -102,7 +105,7 @@ def read_xlsx(content: bytes) -> Table:
 
 def _table(found: Sequence[Record]) -> Table:
     if not found:
-        raise TableRefused({1: {"": ["The file is empty."]}})
+        raise TableRefused({1: {"": [gettext("The file is empty.")]}})
     first, *records = found
     heading = ["" if name is None else re.sub(r"\s+", "_", str(name).strip()) for name in first.cells]
     heading = [name if VARIABLE_COLUMN.fullmatch(name) else name.lower() for name in heading]

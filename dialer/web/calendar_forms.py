@@ -25,7 +25,7 @@ from campaigns.fields import MinuteRangesFormField, clock_text, parse_clock, ran
 from campaigns.forms import CalendarForm, kept_forms, refuse_doubles
 from campaigns.hours import Hours
 from campaigns.models import Calendar, CalendarRange, Holiday, Weekday
-from dialer import clock
+from dialer import clock, countries
 from dialer.web.campaign_forms import add_faults, clash, seal, unseal
 from members.page_forms import dress
 
@@ -427,10 +427,9 @@ class ImportForm(forms.Form):
         year = clock.now().year
         country = next((code for code in _countries_of(zone) if code in _supported()), "")
         super().__init__(data, prefix="import", initial={"country": country, "year": year, "until": year + 1})
-        choices = sorted((pytz.country_names[code], code) for code in _supported())
         country_field, region_field = self.fields["country"], self.fields["region"]
         assert isinstance(country_field, forms.ChoiceField) and isinstance(region_field, forms.ChoiceField)  # noqa: PT018
-        country_field.choices = [("", _("choose one")), *((code, name) for name, code in choices)]
+        country_field.choices = [("", _("choose one")), *countries.named(_supported())]
         chosen = str(self["country"].value() or "")
         self.regions = _regions(chosen)
         region_field.choices = [("", _("all of it")), *self.regions]
