@@ -10,6 +10,7 @@ import pytz
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet, inlineformset_factory
+from django.utils.choices import CallableChoiceIterator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -40,7 +41,7 @@ class RegionSelect(forms.Select):
     """Countries by their names."""
 
     def __init__(self) -> None:
-        super().__init__(choices=_regions)
+        super().__init__(choices=CallableChoiceIterator(_regions))
 
 
 def _regions() -> list[tuple[str, str]]:

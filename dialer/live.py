@@ -31,7 +31,7 @@ from dialer.api import scope
 from dialer.api.scope import Scope
 from dialer.engine import lanes, nodes
 from dialer.last_hour import LastHour
-from dialer.models import Attempt, Node, Outcome
+from dialer.models import STAGES, Attempt, Node, Outcome
 from dialer.readings import COUNTS_TIMES, shared
 from members.models import OPEN_STATES, Member, MemberState
 
@@ -681,7 +681,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     live = attempt.ended_at is None
     talks = live and attempt.bridged_at is not None and attempt.talk_ended_at is None
     if live:
-        label, tone = attempt.stage, "talk" if attempt.bridged_at else "ring" if attempt.sending_at else "held"
+        label, tone = (
+            str(STAGES[attempt.stage]),
+            "talk" if attempt.bridged_at else "ring" if attempt.sending_at else "held",
+        )
     else:
         outcome = Outcome(attempt.outcome)
         label, tone = str(outcome.label), OUTCOME_TONES.get(outcome, "off")

@@ -130,6 +130,19 @@ class Answering:
         return 100 * self.abandoned / self.answered if self.answered else 0.0
 
 
+STAGES = {
+    "reserved": _("reserved"),
+    "sent": _("sent"),
+    "operator ringing": _("operator ringing"),
+    "operator answered": _("operator answered"),
+    "calling": _("calling"),
+    "connecting": _("connecting"),
+    "talking": _("talking"),
+    "ended": _("ended"),
+}
+"""How far an attempt came, and its words for people."""
+
+
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     def live(self) -> AttemptQuerySet:
         """Those that hold an operator, a subscriber and a line."""
@@ -353,7 +366,7 @@ class Attempt(models.Model):
 
     @property
     def stage(self) -> str:
-        """The furthest stage that was reached, in words."""
+        """The furthest stage that was reached, of ``STAGES``."""
         stages: list[tuple[datetime | None, str]] = [
             (self.ended_at, "ended"),
             (self.bridged_at, "talking"),

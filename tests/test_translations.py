@@ -123,7 +123,7 @@ class Shown(HTMLParser):
 
 
 UNREAD = {"script", "style", "code", "kbd", "time", "datalist"}
-NAMES = {"English", "Eng", "JavaScript", "olena", "call_timeout"}
+NAMES = {"English", "Eng", "JavaScript", "olena", "beat", "call_timeout", "Redis"}
 ZONE = re.compile("[A-Z][A-Za-z]+/[A-Za-z_ /-]+")
 """What stays as it is: names of people, of languages, of techniques."""
 

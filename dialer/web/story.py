@@ -11,13 +11,12 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from campaigns.models import ConnectOrder
 from dialer import clock
 from dialer.admin import COURSE
 from dialer.live import OUTCOME_TONES
-from dialer.models import Attempt, KillReason, OperatorTry, Outcome, ResultReport
+from dialer.models import STAGES, Attempt, KillReason, OperatorTry, Outcome, ResultReport
 
 WIDTH: Final = 1000
 """Of the drawing, in units of its own."""
@@ -25,16 +24,6 @@ THINNEST: Final = 3
 TICKS: Final = 6
 """Marks of time below it, at most."""
 STEPS_OF_TIME: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-STAGES: Final = {
-    "reserved": gettext_lazy("reserved"),
-    "sent": gettext_lazy("sent"),
-    "operator ringing": gettext_lazy("operator ringing"),
-    "operator answered": gettext_lazy("operator answered"),
-    "calling": gettext_lazy("calling"),
-    "connecting": gettext_lazy("connecting"),
-    "talking": gettext_lazy("talking"),
-    "ended": gettext_lazy("ended"),
-}
 BEFORE_IT: Final = {"operator_free_at", "member_due_at"}
 """Instants that may lie long before an attempt."""
 

@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from dialer import clock
@@ -69,7 +69,7 @@ class SubscriptionAdmin(OfCampaigns, admin.ModelAdmin):
             shown += ("url",) if obj and obj.allow_private else ()
         return shown
 
-    @admin.display(description=_("of"), ordering="campaign__name")
+    @admin.display(description=pgettext_lazy("whose events", "of"), ordering="campaign__name")
     def of(self, subscription: Subscription) -> str:
         return str(subscription.campaign or gettext("all campaigns"))
 
