@@ -5,29 +5,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('agents', '0006_period_index'),
-        ('campaigns', '0004_names'),
+        ("agents", "0006_period_index"),
+        ("campaigns", "0004_names"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='operator',
-            options={'ordering': ['name', 'id'], 'verbose_name': 'operator', 'verbose_name_plural': 'operators'},
+            name="operator",
+            options={"ordering": ["name", "id"], "verbose_name": "operator", "verbose_name_plural": "operators"},
         ),
         migrations.AlterModelOptions(
-            name='tier',
-            options={'ordering': ['level', 'position', 'id'], 'verbose_name': 'tier', 'verbose_name_plural': 'tiers'},
+            name="tier",
+            options={"ordering": ["level", "position", "id"], "verbose_name": "tier", "verbose_name_plural": "tiers"},
         ),
         migrations.AlterField(
-            model_name='operator',
-            name='no_answer_count',
-            field=models.PositiveIntegerField(default=0, editable=False, verbose_name='no answer count'),
+            model_name="operator",
+            name="no_answer_count",
+            field=models.PositiveIntegerField(default=0, editable=False, verbose_name="no answer count"),
         ),
         migrations.AlterField(
-            model_name='tier',
-            name='campaign',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tiers', to='campaigns.campaign', verbose_name='campaign'),
+            model_name="tier",
+            name="campaign",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="tiers",
+                to="campaigns.campaign",
+                verbose_name="campaign",
+            ),
         ),
     ]

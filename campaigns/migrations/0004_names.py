@@ -4,34 +4,41 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('campaigns', '0003_numbers_and_zones'),
+        ("campaigns", "0003_numbers_and_zones"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='allowedvariable',
-            options={'ordering': ['name'], 'verbose_name': 'allowed variable', 'verbose_name_plural': 'allowed variables'},
+            name="allowedvariable",
+            options={
+                "ordering": ["name"],
+                "verbose_name": "allowed variable",
+                "verbose_name_plural": "allowed variables",
+            },
         ),
         migrations.AlterModelOptions(
-            name='calendar',
-            options={'ordering': ['name'], 'verbose_name': 'calendar', 'verbose_name_plural': 'calendars'},
+            name="calendar",
+            options={"ordering": ["name"], "verbose_name": "calendar", "verbose_name_plural": "calendars"},
         ),
         migrations.AlterModelOptions(
-            name='campaign',
-            options={'ordering': ['-priority', 'name'], 'verbose_name': 'campaign', 'verbose_name_plural': 'campaigns'},
+            name="campaign",
+            options={"ordering": ["-priority", "name"], "verbose_name": "campaign", "verbose_name_plural": "campaigns"},
         ),
         migrations.AlterModelOptions(
-            name='gateway',
-            options={'ordering': ['name'], 'verbose_name': 'gateway', 'verbose_name_plural': 'gateways'},
+            name="gateway",
+            options={"ordering": ["name"], "verbose_name": "gateway", "verbose_name_plural": "gateways"},
         ),
         migrations.AlterModelOptions(
-            name='holiday',
-            options={'ordering': ['date'], 'verbose_name': 'holiday', 'verbose_name_plural': 'holidays'},
+            name="holiday",
+            options={"ordering": ["date"], "verbose_name": "holiday", "verbose_name_plural": "holidays"},
         ),
         migrations.AlterModelOptions(
-            name='route',
-            options={'ordering': ['campaign', 'position', 'id'], 'verbose_name': 'route', 'verbose_name_plural': 'routes'},
+            name="route",
+            options={
+                "ordering": ["campaign", "position", "id"],
+                "verbose_name": "route",
+                "verbose_name_plural": "routes",
+            },
         ),
     ]

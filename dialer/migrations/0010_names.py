@@ -4,22 +4,21 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('dialer', '0009_number_position'),
+        ("dialer", "0009_number_position"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='attempt',
-            options={'ordering': ['-id'], 'verbose_name': 'attempt', 'verbose_name_plural': 'attempts'},
+            name="attempt",
+            options={"ordering": ["-id"], "verbose_name": "attempt", "verbose_name_plural": "attempts"},
         ),
         migrations.AlterModelOptions(
-            name='repair',
-            options={'ordering': ['-id'], 'verbose_name': 'repair', 'verbose_name_plural': 'repairs'},
+            name="repair",
+            options={"ordering": ["-id"], "verbose_name": "repair", "verbose_name_plural": "repairs"},
         ),
         migrations.AlterModelOptions(
-            name='resultreport',
-            options={'ordering': ['-id'], 'verbose_name': 'result report', 'verbose_name_plural': 'result reports'},
+            name="resultreport",
+            options={"ordering": ["-id"], "verbose_name": "result report", "verbose_name_plural": "result reports"},
         ),
     ]
