@@ -366,13 +366,34 @@ def test_why_he_gets_no_call_is_told_in_full_to_who_may_see_his_campaigns(campai
 def test_his_tiers_calls_and_parameters(supervisor: Client, campaign: Campaign) -> None:
     operator = make_operator(campaign, wrap_up_time=77)
     Tier.objects.update(level=2, position=5)
-    make_attempt(make_member(campaign, ["+380509998877"]), operator, ended_at=NOON)
+    attempt = make_attempt(make_member(campaign, ["+380509998877"]), operator, ended_at=NOON)
     page = supervisor.get(f"/operators/{operator.pk}/").content.decode()
-    assert re.search(r'Renewals</th><td>\w+</td><td class="end">2</td><td class="end">5</td>', page)
+    for link in (f"/subscribers/{attempt.member_id}/#attempt-{attempt.pk}", f"/campaigns/{campaign.pk}/operators/"):
+        assert f'<a href="{link}">' in page
+        assert supervisor.get(link).status_code == 200
+    assert f'id="attempt-{attempt.pk}"' in supervisor.get(f"/subscribers/{attempt.member_id}/").content.decode()
+    assert "/admin/dialer/attempt/" not in page
+    assert re.search(r'Renewals</a></th><td>\w+</td><td class="end">2</td><td class="end">5</td>', page)
     for told in ("+380509998877", "NO_ANSWER", ">77<", "Retry"):
         assert told in page
     alone = make_operator()
     assert "He serves no campaign," in supervisor.get(f"/operators/{alone.pk}/").content.decode()
+
+
+def test_who_may_not_see_subscribers_gets_no_link_to_them(campaign: Campaign) -> None:
+    operator = make_operator(campaign)
+    attempt = make_attempt(make_member(campaign), operator, ended_at=NOON)
+    user = User.objects.create_user("reader", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_operator", "view_attempt", "view_campaign"])
+    )
+    client = Client()
+    client.force_login(user)
+    answer = client.get(f"/operators/{operator.pk}/")
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert str(attempt.member) in page
+    assert "/subscribers/" not in page
 
 
 def test_a_page_costs_the_same_with_many_calls(supervisor: Client, campaign: Campaign) -> None:
