@@ -95,10 +95,10 @@ faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults -n $(JOBS) $(ARGS)
 
 fuzz: $(READY) ## Drive the REST interface by its description, with all that it allows and forbids
-	$(RUN) -m pytest -m fuzz $(ARGS)
+	$(RUN) -m pytest -m fuzz -n $(JOBS) $(ARGS)
 
 browser: $(READY) ## Drive the pages in a Chromium (Debian: apt install chromium)
-	$(RUN) -m pytest -m browser $(ARGS)
+	$(RUN) -m pytest -m browser -n $(JOBS) --dist loadfile $(ARGS)
 
 messages: $(READY) ## Gather the texts to translate and compile what is translated (Debian: apt install gettext)
 	@command -v xgettext >/dev/null || { echo 'This needs GNU gettext. On Debian: apt install gettext'; exit 1; }
