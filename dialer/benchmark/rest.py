@@ -42,8 +42,6 @@ BATCHES = (1, 100, 10_000)
 """Subscribers of one request."""
 REQUESTS = 200
 """Requests of one batch size, if that many are not more subscribers than asked for."""
-TRIES = 30
-"""Times that each page is asked for."""
 STARTS_WITHIN = 60
 LISTS = ("members", "attempts")
 PAGES = {
@@ -114,8 +112,8 @@ class Caller:
         return json.loads(told)
 
 
-def measure(added: int, short: int, long: int, say: Callable[[str], None]) -> Measured:
-    """Run once, on the throwaway servers that the settings name."""
+def measure(added: int, short: int, long: int, tries: int, say: Callable[[str], None]) -> Measured:
+    """Run once, on the throwaway servers that the settings name; each page is asked for ``tries`` times."""
     measured = Measured(added, short, long)
     with TemporaryDirectory() as folder:
         databases.use("bench_short", create=True)
@@ -125,7 +123,7 @@ def measure(added: int, short: int, long: int, say: Callable[[str], None]) -> Me
         databases.copy("bench_long", "bench_short")
         with _server("bench_short", short) as first, _server("bench_long", long) as second:
             say(f"lists of {short:,} and {long:,} made")
-            _time_pages(measured, [Caller(port, headers) for port in (first, second)], say)
+            _time_pages(measured, [Caller(port, headers) for port in (first, second)], tries, say)
             _time_posts(measured, Caller(first, headers), say)
         databases.use("bench_short")
         target = TARGET.first_campaign
@@ -186,7 +184,7 @@ def _server(database: str, members: int) -> Iterator[int]:
         server.wait()
 
 
-def _time_pages(measured: Measured, callers: list[Caller], say: Callable[[str], None]) -> None:
+def _time_pages(measured: Measured, callers: list[Caller], tries: int, say: Callable[[str], None]) -> None:
     """Ask for each page of both lists in turn, so that a machine that becomes slower does so for both."""
     path = f"/{LISTED.first_campaign}/"
     queries: list[dict[str, str]] = []
@@ -204,7 +202,7 @@ def _time_pages(measured: Measured, callers: list[Caller], say: Callable[[str], 
         queries.append({name: query.format(**known).replace(" ", "%20") for name, query in PAGES.items()})
     for name in PAGES:
         took: tuple[list[float], list[float]] = ([], [])
-        for _ in range(TRIES):
+        for _ in range(tries):
             for caller, query, times in zip(callers, queries, took, strict=True):
                 began = time.perf_counter()
                 caller.ask(path + query[name])

@@ -25,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--added", type=int, default=100_000, help="Subscribers that are added at most.")
         parser.add_argument("--short", type=int, default=10_000, help="Subscribers of the short list.")
         parser.add_argument("--long", type=int, default=1_000_000, help="Subscribers of the long list.")
+        parser.add_argument("--tries", type=int, default=30, help="Times that each page is asked for.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if os.environ.get(INSIDE) != "1":
@@ -35,5 +36,5 @@ class Command(BaseCommand):
                 sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
             finally:
                 services.stop()
-        found = rest.measure(options["added"], options["short"], options["long"], self.stderr.write)
+        found = rest.measure(options["added"], options["short"], options["long"], options["tries"], self.stderr.write)
         rest.report(found, self.stdout.write)
