@@ -15,7 +15,7 @@ SEED ?= 1
 SPEED ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-rest bench-statistics faults fuzz browser messages clean
+.PHONY: help setup python-esl run test test-switch lint format rehearse bench bench-uploads bench-rest bench-statistics bench-live faults fuzz browser messages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -90,6 +90,9 @@ bench-statistics: $(READY) ## Ask for the statistics of a while in ledgers of a 
 
 bench-rest: $(READY) ## Add subscribers over REST beside raw COPY, and ask for pages of a long list
 	@$(RUN) manage.py bench_rest $(ARGS)
+
+bench-live: $(READY) ## Look at the overview of a thousand operators, and measure server and browser (needs a Chromium)
+	@$(RUN) manage.py bench_live $(ARGS)
 
 faults: $(READY) ## Run the long tests that kill processes in the middle
 	$(RUN) -m pytest -m faults -n $(JOBS) $(ARGS)

@@ -220,5 +220,7 @@ def _repair(repair: Repair) -> dict[str, Any]:
         "detail": repair.detail,
         "switch": repair.node.name if repair.node else "",
         "attempt": str(repair.attempt) if repair.attempt else "",
-        "url": reverse("admin:dialer_attempt_change", args=[repair.attempt_id]) if repair.attempt_id else "",
+        "url": f"{reverse('subscriber', args=[repair.attempt.member_id])}#attempt-{repair.attempt_id}"
+        if repair.attempt
+        else "",
     }

@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +28,7 @@ from campaigns.models import Campaign
 from dialer import clock
 from dialer.api import actions
 from dialer.benchmark import databases, lists
+from dialer.benchmark.server import running
 from dialer.benchmark.statistics import make_attempts
 
 AIM_PAGE = 1.5
@@ -42,7 +39,6 @@ BATCHES = (1, 100, 10_000)
 """Subscribers of one request."""
 REQUESTS = 200
 """Requests of one batch size, if that many are not more subscribers than asked for."""
-STARTS_WITHIN = 60
 LISTS = ("members", "attempts")
 PAGES = {
     "subscribers": "members?limit=100",
@@ -159,29 +155,8 @@ def _server(database: str, members: int) -> Iterator[int]:
         for table in ("members_member", "members_communication"):
             cursor.execute(f"SELECT setval('{table}_id_seq', (SELECT max(id) FROM {table}))")  # noqa: S608
         cursor.execute("VACUUM ANALYZE")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    environ = os.environ | {"DATABASE_URL": databases.address(), "LOG_LEVEL": "WARNING", "DATABASE_POOL": "true"}
-    environ["API_REQUESTS_PER_MINUTE"] = "1000000"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "dialer.asgi:application", "--port", str(port), "--log-level", "warning"],
-        env=environ,
-    )
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline or server.poll() is not None:
-                    raise RuntimeError("The server did not start.") from None
-                time.sleep(0.1)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
+    with running() as server:
+        yield server.port
 
 
 def _time_pages(measured: Measured, callers: list[Caller], tries: int, say: Callable[[str], None]) -> None:

@@ -15,7 +15,6 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
 from agents import actions as agents
 from dialer import clock, live, switches
@@ -163,7 +162,7 @@ def test_repairs_are_counted_by_kind_and_the_newest_lead_to_their_attempts(node:
     newest = found["repairs"]["newest"][0]
     assert (newest["label"], newest["switch"]) == ("End that came late", NAME)
     assert newest["attempt"] == f"{attempt.pk}: 380501112233"
-    assert newest["url"] == reverse("admin:dialer_attempt_change", args=[attempt.pk])
+    assert newest["url"] == f"/subscribers/{attempt.member_id}/#attempt-{attempt.pk}"
 
 
 def test_listeners_are_read_from_their_locks() -> None:
