@@ -22,7 +22,7 @@ from django.test import RequestFactory
 from django.test.utils import override_settings
 
 from dialer import clock
-from dialer.benchmark import lists
+from dialer.benchmark import databases, lists
 from dialer.statistics import queries
 from dialer.statistics.queries import Asked
 from dialer.statistics.ranges import Range
@@ -67,7 +67,7 @@ def measure(sizes: Sizes, rounds: int, say: Callable[[str], None]) -> dict[str, 
     end = clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for size in sizes:
         began = time.monotonic()
-        _use(size, create=True)
+        databases.use(f"bench_statistics_{size}", create=True)
         call_command("migrate", verbosity=0)
         load(size, end)
         say(f"A ledger of {size:,} attempts made in {time.monotonic() - began:.0f} s")
@@ -83,7 +83,7 @@ def _by_turns(sizes: Sizes, rounds: int, end: datetime) -> dict[str, Measured]:
         for name, work in WORK.items():
             # One right after the other, and whose turn is first changes: the machine may become slower meanwhile.
             for size in sizes if turn % 2 else sizes[::-1]:
-                _use(size)
+                databases.use(f"bench_statistics_{size}")
                 cache.clear()
                 work(end)  # the first on a connection warms it up
                 cache.clear()
@@ -115,15 +115,6 @@ def make_attempts(size: int, members: int, end: datetime, campaigns: int) -> Non
     with connection.cursor() as cursor:
         for statement in (_SECOND_NUMBERS, _ATTEMPTS):
             cursor.execute(statement, values)
-
-
-def _use(size: int, *, create: bool = False) -> None:
-    name = f"bench_statistics_{size}"
-    if create:
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {connection.ops.quote_name(name)}")
-    connection.close()
-    connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
 
 
 def _days(end: datetime, days: int) -> Range:

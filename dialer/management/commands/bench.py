@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from dialer import embedded
-from dialer.benchmark import lists
+from dialer.benchmark import databases, lists
+from dialer.benchmark.command import BenchCommand
 from dialer.engine import dispatch
 
-INSIDE = "DIALER_BENCH_INSIDE"
 AIM = 1.5
 """A pass over the long list may cost this many times one over the short list."""
 
@@ -38,7 +33,7 @@ class Measured:
         return statistics.median(self.milliseconds)
 
 
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = (
         "Measure a pass of the dial loop at ten thousand and a million waiting subscribers, by turns, on a database "
         "of its own, and print the ratios. Takes some ten minutes, most of them to make the lists."
@@ -48,44 +43,22 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="Five and fifty thousand: to see that it works.")
         parser.add_argument("--rounds", type=int, default=7, help="Passes of each kind; the median counts.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if os.environ.get(INSIDE) != "1":
-            self.on_its_own_servers()
-            return
+    def measure(self, options: dict[str, Any]) -> None:
         sizes = (5_000, 50_000) if options["quick"] else (10_000, 1_000_000)
         for size in sizes:
             began = time.monotonic()
-            self.use(size, create=True)
+            databases.use(f"bench_{size}", create=True)
             call_command("migrate", verbosity=0)
             lists.load(size)
             self.stderr.write(f"{len(lists.GROUPS)} lists of {size:,} made in {time.monotonic() - began:.0f} s")
-        self.report(sizes, self.measure(sizes, options["rounds"]))
+        self.report(sizes, self.passes(sizes, options["rounds"]))
 
-    def on_its_own_servers(self) -> None:
-        """Run this very command again, with a throwaway PostgreSQL and Redis as its only ones."""
-        services = embedded.start("bench", throwaway=True)
-        try:
-            # It goes from one database to another, which a pool would not notice.
-            environ = os.environ | services.environ() | {INSIDE: "1", "DATABASE_POOL": "false"}
-            sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
-        finally:
-            services.stop()
-
-    def use(self, size: int, *, create: bool = False) -> None:
-        """Work on the database of the lists of this length from now on."""
-        name = f"bench_{size}"
-        if create:
-            with connection.cursor() as cursor:
-                cursor.execute(f"CREATE DATABASE {connection.ops.quote_name(name)}")
-        connection.close()
-        connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
-
-    def measure(self, sizes: tuple[int, ...], rounds: int) -> dict[tuple[str, int, int], Measured]:
+    def passes(self, sizes: tuple[int, ...], rounds: int) -> dict[tuple[str, int, int], Measured]:
         """Run passes and roll them back, short and long lists by turns; the first of each on a connection warms up."""
         found: dict[tuple[str, int, int], Measured] = {}
         for _ in range(rounds):
             for size in sizes:
-                self.use(size)
+                databases.use(f"bench_{size}")
                 for group in lists.GROUPS:
                     for operators in (10, lists.OPERATORS):
                         measured = found.setdefault((group.name, operators, size), Measured())

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from dialer import embedded
 from dialer.benchmark import live
+from dialer.benchmark.command import BenchCommand
 
-INSIDE = "DIALER_BENCH_INSIDE"
 
-
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = (
         "Look at the overview of a thousand operators in fifty campaigns with a Chromium, while they change each "
         "second, and print what the server computes and what memory the page takes, at first and at last."
@@ -25,15 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--seconds", type=int, default=300, help="How long it is looked at; an hour is 3600.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if os.environ.get(INSIDE) != "1":
-            services = embedded.start("bench", throwaway=True)
-            try:
-                # It goes from one database to another, which a pool would not notice.
-                environ = os.environ | services.environ() | {INSIDE: "1", "DATABASE_POOL": "false"}
-                sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
-            finally:
-                services.stop()
+    def measure(self, options: dict[str, Any]) -> None:
         # Playwright's own event loop is no reason for Django to refuse the database.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
         try:

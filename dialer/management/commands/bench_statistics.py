@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
-from dialer import embedded
 from dialer.benchmark import statistics
+from dialer.benchmark.command import BenchCommand
 
-INSIDE = "DIALER_BENCH_INSIDE"
 
-
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = (
         "Ask for the statistics of the same while in a ledger of a hundred thousand attempts and in one of a million, "
         "by turns, on databases of its own, and print milliseconds and ratios. Takes some five minutes."
@@ -25,15 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="Thirty and sixty thousand: to see that it works.")
         parser.add_argument("--rounds", type=int, default=7, help="Readings of each kind; the median counts.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if os.environ.get(INSIDE) != "1":
-            services = embedded.start("bench", throwaway=True)
-            try:
-                # It goes from one database to another, which a pool would not notice.
-                environ = os.environ | services.environ() | {INSIDE: "1", "DATABASE_POOL": "false"}
-                sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ, check=False).returncode)
-            finally:
-                services.stop()
+    def measure(self, options: dict[str, Any]) -> None:
         sizes = (30_000, 60_000) if options["quick"] else (100_000, 1_000_000)
         found = statistics.measure(sizes, options["rounds"], self.stderr.write)
         statistics.report(sizes, found, self.stdout.write)
