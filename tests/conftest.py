@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 from redis import Redis
 
 from tests import settings as test_settings
@@ -25,6 +26,13 @@ def _empty_redis(request: pytest.FixtureRequest) -> None:
     if {"db", "transactional_db"} & set(request.fixturenames):
         with Redis.from_url(settings.REDIS_URL) as client:
             client.flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _no_language() -> Iterator[None]:
+    """The language of a page that a test asked for is not that of the next test."""
+    yield
+    translation.deactivate()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
