@@ -282,7 +282,8 @@
   });
   // A whole page's form must not be sent by Enter in a field whose button is beside it.
   form.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !event.target.matches(".add-day input")) return;
+    // The Enter that chooses from a list is not meant for the button.
+    if (event.key !== "Enter" || event.defaultPrevented || !event.target.matches(".add-day input")) return;
     event.preventDefault();
     event.target.closest(".add-day").querySelector("button").click();
   });
