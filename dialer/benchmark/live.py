@@ -39,7 +39,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _OPERATORS = """
 UPDATE agents_operator
 SET state = CASE WHEN state = %(waiting)s THEN %(wrap_up)s ELSE %(waiting)s END,
-    wrap_up_until = CASE WHEN state = %(waiting)s THEN now() + interval '1 minute' END, state_since = now()
+    wrap_up_until = CASE WHEN state = %(waiting)s THEN %(now)s + interval '1 minute' END, state_since = %(now)s
 WHERE id %% 7 = %(turn)s %% 7
 """
 
@@ -161,8 +161,9 @@ def _changes() -> Iterator[None]:
             while not over.wait(1):
                 turn += 1
                 with connection.cursor() as cursor:
-                    cursor.execute(_OPERATORS, words | {"turn": turn})
-                    cursor.execute(columns, [ENDED_A_SECOND, turn * ENDED_A_SECOND])
+                    now = clock.now()
+                    cursor.execute(_OPERATORS, {**words, "turn": turn, "now": now})
+                    cursor.execute(columns, {"now": now, "count": ENDED_A_SECOND, "skip": turn * ENDED_A_SECOND})
         finally:
             connection.close()
 
@@ -179,13 +180,13 @@ def _attempt_columns() -> str:
     """Return a statement that adds copies of old attempts that ended just now."""
     with connection.cursor() as cursor:
         names = [column.name for column in connection.introspection.get_table_description(cursor, "dialer_attempt")]
-    fresh = {"id": "nextval('dialer_attempt_id_seq')", "reserved_at": "now() - (ended_at - reserved_at)"}
+    fresh = {"id": "nextval('dialer_attempt_id_seq')", "reserved_at": "%(now)s - (ended_at - reserved_at)"}
     fresh |= dict.fromkeys(("operator_uuid", "subscriber_uuid", "job_uuid"), "gen_random_uuid()")
-    fresh |= {"ended_at": "now()"}
+    fresh |= {"ended_at": "%(now)s"}
     asked = ", ".join(fresh.get(name, name) for name in names)
     return (
         f"INSERT INTO dialer_attempt ({', '.join(names)}) SELECT {asked} FROM dialer_attempt "  # noqa: S608
-        "WHERE ended_at IS NOT NULL ORDER BY id LIMIT %s OFFSET %s"
+        "WHERE ended_at IS NOT NULL ORDER BY id LIMIT %(count)s OFFSET %(skip)s"
     )
 
 
