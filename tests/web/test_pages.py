@@ -172,6 +172,12 @@ class TestPolicy:
             for markup in re.findall(r"innerHTML = (.+);", script.read_text()):
                 assert set(re.findall(r"\$\{(\w+)\}", markup)) <= {"icons"}
 
+    def test_the_admin_has_the_same_look(self, supervisor: Client) -> None:
+        for path in ("/admin/", "/admin/campaigns/campaign/", "/admin/login/"):
+            page = supervisor.get(path, follow=True).content.decode()
+            # After Django's own colours, so that ours count.
+            assert page.index("admin/css/dark_mode.css") < page.index("admin/css/theme.css")
+
     def test_what_is_not_there_has_a_page(self) -> None:
         response = Client().get("/nowhere")
         assert response.status_code == 404
