@@ -1,8 +1,6 @@
 // The board of operators: `show` draws a snapshot and knows nothing of how it came. Stands on page.js.
 "use strict";
 
-// A day's talk needs hours and minutes, not seconds.
-const hoursAndMinutes = (seconds) => `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}`;
 const clockTime = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const dayAndTime = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
@@ -134,7 +132,7 @@ function showOperator(node, item) {
     extension: item.extension,
     shown: item.shown,
     calls: number.format(item.calls),
-    talk: hoursAndMinutes(item.talk),
+    talk: item.talk_told,
     occupancy: item.occupancy == null ? "–" : percent.format(item.occupancy / 100),
     outcome: item.last ? item.last.label : "",
   });

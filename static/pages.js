@@ -6,16 +6,16 @@
 
   // --- instants: told by the server in UTC, shown in the time of who reads, with the wall clock of `data-zone` beside it ---
 
-  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
   function told(time) {
     const instant = new Date(time.dateTime);
     const here = moment.format(instant);
     if (!time.dataset.zone) return here;
-    const there = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", timeZone: time.dataset.zone });
+    const there = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23", timeZone: time.dataset.zone });
     if (there.format(instant) === here) return here;
-    const [day, hour] = [{ dateStyle: "short" }, { timeStyle: "short" }].map((style) => ({ ...style, timeZone: time.dataset.zone }));
+    const [day, hour] = [{ dateStyle: "short" }, { timeStyle: "short", hourCycle: "h23" }].map((style) => ({ ...style, timeZone: time.dataset.zone }));
     const sameDay = instant.toLocaleDateString(locale, { dateStyle: "short" }) === instant.toLocaleDateString(locale, day);
     const shown = sameDay ? instant.toLocaleTimeString(locale, hour) : there.format(instant);
     return `${here} (${shown} ${time.dataset.zone})`;

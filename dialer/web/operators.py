@@ -118,12 +118,17 @@ def operator(request: HttpRequest, operator_id: int) -> HttpResponse:
         "duty": today.duties.get(him.pk),
         "calls": _last_calls(request, him),
         "changes": _last_changes(him),
-        "parameters": [(OperatorPageForm.base_fields[name].label, getattr(him, name)) for name in UNITS],
+        "parameters": [(OperatorPageForm.base_fields[name].label, _parameter(him, name)) for name in UNITS],
         "may_edit": request.user.has_perm("agents.change_operator"),
         "may_change": request.user.has_perm("access.change_status") and not him.archived,
         "may_view_attempts": request.user.has_perm("dialer.view_attempt"),
     }
     return render(request, "operators/operator.html", shown)
+
+
+def _parameter(him: Operator, name: str) -> str:
+    """Write a parameter of his with its unit: all but the count of calls not answered are seconds."""
+    return str(him.max_no_answer) if name == "max_no_answer" else _("%d s") % getattr(him, name)
 
 
 @require_GET

@@ -26,6 +26,7 @@ from dialer.models import Outcome
 from dialer.statistics.queries import Asked, Duty
 from dialer.statistics.queries import read as read_statistics
 from dialer.statistics.ranges import Preset, Range, of_preset
+from dialer.templatetags.spans import duration
 
 _KEY = "operators:"
 _EMPTY: tuple[Any, ...] = (None, "")
@@ -250,10 +251,11 @@ def _last_call(row: Mapping[str, Any], outcomes: Mapping[str, str], only: Scope)
 def _done(duty: Duty | None) -> dict[str, Any]:
     """Tell what he did today: calls, seconds of talk, and the share of his time on calls, if he was on duty."""
     if duty is None:
-        return {"calls": 0, "talk": 0, "occupancy": None}
+        return {"calls": 0, "talk": 0, "talk_told": duration(0), "occupancy": None}
     occupancy = duty.occupancy
     return {
         "calls": round(duty.counts["connected"]),
         "talk": round(duty.seconds["talking"]),
+        "talk_told": duration(round(duty.seconds["talking"])),
         "occupancy": None if occupancy is None else round(occupancy),
     }

@@ -26,6 +26,7 @@ from dialer.statistics import reading
 from dialer.statistics.queries import BUSY, DUTY, PARTS, Asked
 from dialer.statistics.ranges import Step
 from dialer.statistics.tables import Cell, Column, Table
+from dialer.templatetags.spans import duration
 from dialer.web import frame
 from dialer.web.statistics_forms import StatisticsForm
 
@@ -249,21 +250,7 @@ def whole_number(count: float) -> str:
 
 
 def percent(share: float) -> str:
-    return _("%s %%") % number_format(share, 1)
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people read them: to the tenth below a minute, to the minute from an hour on."""
-    if not seconds:
-        return _("0 s")
-    if seconds < 59.95:
-        return _("%s s") % number_format(seconds, 1)
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return _("%(minutes)d m %(seconds)02d s") % {"minutes": minutes, "seconds": rest}
-    return _("%(hours)s h %(minutes)02d m") % {
-        "hours": number_format(minutes // 60, force_grouping=True), "minutes": minutes % 60,
-    }  # fmt: skip
+    return _("%s%%") % number_format(share, 1)
 
 
 # --- the figures above all --------------------------------------------------------------------------------------

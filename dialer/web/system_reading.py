@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Count, Min, Q
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -121,8 +122,8 @@ def _from_redis() -> tuple[broker.Broker | None, Server | None, dict[str, Any] |
 
 def _redis(info: dict[str, Any], took: float) -> Server:
     most = int(info.get("maxmemory", 0))
-    used = size(info["used_memory"])
-    memory = _("%(used)s of %(most)s") % {"used": used, "most": size(most)} if most else used
+    used = filesizeformat(info["used_memory"])
+    memory = _("%(used)s of %(most)s") % {"used": used, "most": filesizeformat(most)} if most else used
     return Server(
         "Redis", info["redis_version"], took,
         [
@@ -261,7 +262,7 @@ def _database() -> tuple[Server, list[Problem]]:
     server = Server(
         "PostgreSQL", told.split(" ")[0], took,
         [
-            (_("Size"), size(bytes_)),
+            (_("Size"), filesizeformat(bytes_)),
             (_("Sessions"), _("%(used)s of %(most)s") % {"used": sessions, "most": most}),
             (_("Longest transaction"), _("%d s") % round(open_for)),
         ],
@@ -284,15 +285,6 @@ def _database() -> tuple[Server, list[Problem]]:
                     _("It keeps old rows alive, which slows all down. Find it in pg_stat_activity, and end it."))
         )  # fmt: skip
     return server, problems
-
-
-def size(bytes_: float) -> str:
-    """Write a number of bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if bytes_ < 1000:
-            return f"{bytes_:.0f} {unit}" if bytes_ >= 10 or unit == "B" else f"{bytes_:.1f} {unit}"
-        bytes_ /= 1000
-    return f"{bytes_:.1f} TB"
 
 
 # --- switches, webhooks, uploads, invariants --------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_the_last_call_and_the_figures_of_today(campaign: Campaign) -> None:
         last = make_attempt(make_member(campaign), operator, **ended)
     Operator.objects.filter(pk=operator.pk).update(last_attempt=last)
     [row] = board.read()["operators"]
-    assert (row["calls"], row["talk"]) == (2, 12 * 60)
+    assert (row["calls"], row["talk"], row["talk_told"]) == (2, 12 * 60, "12 m 00 s")
     assert row["occupancy"] == 17, "12 minutes of talk; his hour of waiting is told by his periods"
     assert row["last"] == {"at": live.ms(ended["ended_at"]), "label": "Retry", "tone": "off", "cause": "NO_ANSWER"}
 
@@ -374,7 +374,7 @@ def test_his_tiers_calls_and_parameters(supervisor: Client, campaign: Campaign) 
     assert f'id="attempt-{attempt.pk}"' in supervisor.get(f"/subscribers/{attempt.member_id}/").content.decode()
     assert "/admin/dialer/attempt/" not in page
     assert re.search(r'Renewals</a></th><td>\w+</td><td class="end">2</td><td class="end">5</td>', page)
-    for told in ("+380509998877", "NO_ANSWER", ">77<", "Retry"):
+    for told in ("+380509998877", "NO_ANSWER", ">77 s<", "Retry"):
         assert told in page
     alone = make_operator()
     assert "He serves no campaign," in supervisor.get(f"/operators/{alone.pk}/").content.decode()

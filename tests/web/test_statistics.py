@@ -17,7 +17,8 @@ from django.test import Client
 from agents.models import Operator
 from campaigns.models import Campaign
 from dialer.api.models import CampaignAccess
-from dialer.web.statistics import MOST_ROWS, duration
+from dialer.templatetags.spans import duration
+from dialer.web.statistics import MOST_ROWS
 from tests.factories import make_campaign, make_operator, make_route
 from tests.statistics.conftest import a_call
 
