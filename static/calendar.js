@@ -306,7 +306,8 @@
     const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
     zone.value = JSON.parse(zone.dataset.former ?? "{}")[here] ?? here;
     document.getElementById("id_time_zone-search")?.dispatchEvent(new Event("blur"));
-    if (zone.value) setTimeout(() => zone.dispatchEvent(new Event("input", { bubbles: true })));
+    // Only then does htmx hear it.
+    if (zone.value) addEventListener("load", () => zone.dispatchEvent(new Event("input", { bubbles: true })));
   }
 
   // --- what is not saved ---

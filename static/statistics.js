@@ -23,15 +23,17 @@
   const first = (row) => Number.parseInt(row.cells[0].dataset.value, 10);
 
   /** Read a table, the earliest row first: the first column, then those that are named; what has no value is a gap. */
-  function read(table, names) {
+  function read(table, names, kind) {
     const heads = [...table.tHead.rows[0].cells];
     const places = names.map((name) => heads.findIndex((head) => head.dataset.name === name));
-    const rows = [...table.tBodies[0].rows].sort((one, other) => first(one) - first(other));
-    const value = (cell) => (cell.dataset.value === undefined ? null : Number(cell.dataset.value));
+    const rows = new Map([...table.tBodies[0].rows].map((row) => [first(row), row]));
+    const value = (cell) => (cell?.dataset.value === undefined ? null : Number(cell.dataset.value));
+    // A day is drawn whole, though the table leaves out the hours at its ends without attempts.
+    const at = kind === "hour" ? Array.from({ length: 24 }, (_, hour) => hour) : [...rows.keys()].sort((one, other) => one - other);
     return {
       titles: places.map((place) => heads[place].textContent.trim()),
-      first: rows.map(first),
-      data: places.map((place) => rows.map((row) => value(row.cells[place]))),
+      first: at,
+      data: places.map((place) => at.map((key) => value(rows.get(key)?.cells[place]))),
     };
   }
 
@@ -68,7 +70,7 @@
       axes: [
         { ...axis, values: (_, splits) => splits.map(label), ...(isTime ? {} : { incrs: [1, 2, 3, 4, 6], space: 44 }) },
         { ...axis, size: 46, values: (_, splits) => splits.map((split) => (Number.isInteger(split) ? counts.format(split) : "")) },
-        { ...axis, scale: "%", side: 1, size: 50, grid: { show: false }, values: (_, splits) => splits.map((split) => `${split} %`) },
+        { ...axis, scale: "%", side: 1, size: 50, grid: { show: false }, values: (_, splits) => splits.map((split) => `${split}%`) },
       ],
       series: [{}, ...names.map((name) => {
         const tone = colour("--mark", TONES[name] ?? RATE);
@@ -84,7 +86,7 @@
           legend.when.textContent = at < 0 ? "" : isTime ? whole.format(instant(first[at])) : ofDay(first[at]);
           legend.values.forEach((value, place) => {
             const found = at < 0 ? null : data[place][at];
-            value.textContent = at < 0 ? "" : found === null ? "–" : names[place] in TONES ? counts.format(found) : `${counts.format(found)} %`;
+            value.textContent = at < 0 ? "" : found === null ? "–" : names[place] in TONES ? counts.format(found) : `${counts.format(found)}%`;
           });
         }],
       },
@@ -121,7 +123,7 @@
   function draw(node) {
     drawn.get(node)?.destroy();
     const names = [...node.dataset.series.split(" "), node.dataset.rate];
-    const found = read(document.getElementById(node.dataset.table), names);
+    const found = read(document.getElementById(node.dataset.table), names, node.dataset.chart);
     node.hidden = false;
     drawn.set(node, new uPlot(options(node, found, names), [middles(node, found.first), ...found.data], node));
   }

@@ -20,6 +20,7 @@ def add(open_page: Open, name: str) -> Page:
     page.get_by_role("link", name="Add a calendar").click()
     # The zone of whoever adds it is proposed.
     expect(page.locator("#id_time_zone")).to_have_value("Europe/Kyiv")
+    expect(page.locator("#timeline")).to_contain_text("Europe/Kyiv")
     page.get_by_label("Name", exact=True).first.fill(name)
     return page
 

@@ -52,6 +52,14 @@ def test_a_chart_follows_its_window_and_tells_what_is_pointed_at(open_page: Open
     assert narrow["width"] < wide["width"]
     page.mouse.move(narrow["x"] + narrow["width"] / 2, narrow["y"] + narrow["height"] / 2)
     expect(chart.locator("time")).not_to_be_empty()
+    # A day is drawn whole, whatever hours there were calls in.
+    hours = page.locator(".report-hours_of_day .chart")
+    hours.scroll_into_view_if_needed()
+    whole = hours.locator(".u-over").bounding_box()
+    assert whole
+    for place, told in ((2, "00:00"), (whole["width"] - 2, "23:00")):
+        page.mouse.move(whole["x"] + place, whole["y"] + whole["height"] / 2)
+        expect(hours.locator("time")).to_have_text(told)
 
 
 def test_without_scripts_the_tables_say_it_all(open_page: Open) -> None:
