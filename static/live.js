@@ -124,7 +124,7 @@ function showCampaign(node, campaign) {
   const told = campaign.ends.slice(0, 5).map(([cause, count]) => `${cause} ${number.format(count)}`);
   if (campaign.ends.length > 5) told.push("…");
   text(ends, told.join("  ·  "));
-  ends.hidden = !told.length;
+  part(node, "ends-line").hidden = !told.length;
   title(ends, campaign.ends.map(([cause, count]) => `${cause} ${count}`).join("\n"));
   const button = part(node, "button");
   button.hidden = root.dataset.mayRun !== "yes";
@@ -144,9 +144,12 @@ function showCampaign(node, campaign) {
 
 /** An instant in the time of who reads; when the clocks of the campaign say something else, with theirs beside it. */
 function moment(instant, zone) {
-  const style = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  const [here, there] = [undefined, zone].map((timeZone) => new Intl.DateTimeFormat(locale, { ...style, timeZone }).format(instant));
-  return here === there ? here : `${here} (${there} ${zone})`;
+  const day = { weekday: "short", day: "numeric", month: "short" };
+  const hour = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const told = (style, timeZone) => new Intl.DateTimeFormat(locale, { ...style, timeZone }).format(instant);
+  const [here, there] = [undefined, zone].map((timeZone) => told({ ...day, ...hour }, timeZone));
+  if (here === there) return here;
+  return `${here} (${told(day) === told(day, zone) ? told(hour, zone) : there} ${zone})`;
 }
 
 function showStaff(node, staff) {

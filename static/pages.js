@@ -173,8 +173,13 @@
 
   // --- a server that does not answer for a while ---
 
-  document.addEventListener("htmx:sendError", () => (document.body.dataset.offline = words.offline));
+  const offline = document.getElementById("offline");
+  function onLink(alive) {
+    document.body.classList.toggle("is-offline", !alive);
+    offline.textContent = alive ? "" : words.offline;
+  }
+  for (const lost of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(lost, () => onLink(false));
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.xhr.status) delete document.body.dataset.offline;
+    if (event.detail.xhr.status) onLink(true);
   });
 })();
