@@ -21,6 +21,7 @@ from dialer.web import (
     subscriber,
     subscribers,
     system,
+    webhooks,
 )
 from members import views as lists
 
@@ -31,6 +32,10 @@ urlpatterns = [
     path("system/repairs/", system.repairs, name="system-repairs"),
     path("system/invariants/", system.invariants, name="system-invariants"),
     path("system/invariants/check", system.check_invariants, name="system-check"),
+    path("system/webhooks/", webhooks.webhooks, name="system-webhooks"),
+    path("system/webhooks/<int:webhook_id>/", webhooks.webhook, name="system-webhook"),
+    path("system/webhooks/<int:webhook_id>/test", webhooks.send_test, name="system-webhook-test"),
+    path("system/webhooks/<int:webhook_id>/again", webhooks.send_again, name="system-webhook-again"),
     path("switches/", views.switches, name="switches"),
     path("switches.json", views.switches_json, name="switches-json"),
     path("switches/<int:node_id>/drain", views.drain, name="switch-drain"),

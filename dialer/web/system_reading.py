@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
+from django.core.cache import cache
 from django.db import connection
 from django.db.models import Count, Min, Q
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from redis import RedisError
 
@@ -42,6 +43,7 @@ FULL: Final = 0.9
 STANDS: Final = timedelta(minutes=10)
 """Real time without progress after which an upload is told to stand."""
 LISTED: Final = 20
+PARKED: Final = "system:parked"
 PACKAGES: Final = ("Django", "celery", "redis", "psycopg", "channels")
 
 
@@ -314,19 +316,44 @@ class Waiting:
 
 def _webhooks(only: Scope) -> list[Waiting]:
     """Return the webhooks that wait, fail or gave something up, those that fail first. Three statements."""
-    pending = {
-        pk: (count, oldest)
-        for pk, count, oldest in Delivery.objects.filter(state=DeliveryState.PENDING).order_by()
-        .values_list("subscription_id").annotate(count=Count("*"), oldest=Min("created_at"))
-    }  # fmt: skip
-    parked = shared("system:parked", _count_parked, times=COUNTS_TIMES)
+    pending, parked = _pending(), _parked()
     found = Subscription.objects.filter(Q(pk__in={*pending, *parked}) | Q(failures__gt=0))
     if only is not None:
         found = found.filter(campaign__in=only)
-    return [
-        Waiting(one, *pending.get(one.pk, (0, None)), parked.get(one.pk, 0))
-        for one in found.order_by("-failures", "name")[:LISTED]
-    ]
+    return _waiting(found.order_by("-failures", "name")[:LISTED], pending, parked)
+
+
+def waiting_of(webhooks: Iterable[Subscription]) -> list[Waiting]:
+    """Return what some webhooks have not delivered, in their order. Two statements and theirs."""
+    return _waiting(webhooks, _pending(), _parked())
+
+
+def _waiting(
+    webhooks: Iterable[Subscription], pending: dict[int, tuple[int, datetime]], parked: dict[int, int]
+) -> list[Waiting]:
+    found = []
+    for one in webhooks:
+        count, oldest = pending.get(one.pk, (0, None))
+        found.append(Waiting(one, count, oldest, parked.get(one.pk, 0)))
+    return found
+
+
+def _pending() -> dict[int, tuple[int, datetime]]:
+    """Return how many deliveries of each webhook wait, and since when the oldest. One statement."""
+    found = Delivery.objects.filter(state=DeliveryState.PENDING).order_by().values_list("subscription_id")
+    return {
+        pk: (count, oldest) for pk, count, oldest in found.annotate(count=Count("*"), oldest=Min("created_at"))
+    }  # fmt: skip
+
+
+def _parked() -> dict[int, int]:
+    found: dict[int, int] = shared(PARKED, _count_parked, times=COUNTS_TIMES)
+    return found
+
+
+def forget_parked() -> None:
+    """Let the next viewer see what was just taken back."""
+    cache.delete(PARKED)
 
 
 def _count_parked() -> dict[int, int]:
@@ -338,7 +365,7 @@ def _count_parked() -> dict[int, int]:
 def _of_webhooks(found: list[Waiting]) -> Iterator[Problem]:
     for one in found:
         subscription = one.subscription
-        url = reverse("admin:webhooks_subscription_change", args=[subscription.pk])
+        url = reverse("system-webhook", args=[subscription.pk])
         if subscription.failures:
             yield Problem(
                 "warn", _("The webhook “%s” fails.") % subscription.name,
@@ -347,9 +374,11 @@ def _of_webhooks(found: list[Waiting]) -> Iterator[Problem]:
             )  # fmt: skip
         if one.parked:
             yield Problem(
-                "warn", _("%(count)d events for “%(webhook)s” were given up.") % {
-                    "count": one.parked, "webhook": subscription.name},
-                _("Mend the receiver, then take them back in the log of its deliveries."), url,
+                "warn", ngettext(
+                    "%(count)d event for “%(webhook)s” was given up.",
+                    "%(count)d events for “%(webhook)s” were given up.", one.parked,
+                ) % {"count": one.parked, "webhook": subscription.name},
+                _("Mend the receiver, then “Send again” those given up."), url,
             )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 LOOKS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
 PAGES = [
     "/operators/", "/operators/1/", "/operators/1/edit/", "/operators/new/", "/system/", "/system/repairs/",
-    "/system/invariants/", "/switches/",
+    "/system/invariants/", "/system/webhooks/", "/switches/",
 ]  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def test_webhooks_that_fail_or_gave_up(well: Redis, supervisor: Client) -> None:
     fails, parked = problems()
     assert "The webhook “CRM” fails." in fails
     assert "4 tries in a row" in fails
-    assert "1 events for “CRM” were given up." in parked
+    assert "1 event for “CRM” was given up." in parked
     [row] = system_reading.read(None)["webhooks"]
     assert (row.pending, row.parked) == (2, 1)
     assert b"Quiet" not in supervisor.get("/system/").content
