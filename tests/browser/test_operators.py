@@ -115,3 +115,22 @@ def test_no_page_has_a_serious_fault(open_page: Open, look: str, width: int) -> 
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_timeout(500)
         assert faults_of(page) == [], path
+
+
+def test_a_board_that_scrolls_makes_its_page_no_longer(open_page: Open) -> None:
+    page = open_page("/operators/", viewport={"width": 1440, "height": 420})
+    expect(page.locator("#operators tr")).to_have_count(12)
+    board = page.locator(".board-scrolls")
+    assert board.evaluate("node => node.scrollHeight > node.clientHeight")
+    end = page.locator("main").evaluate("node => Math.ceil(node.getBoundingClientRect().bottom)")
+    assert page.evaluate("document.documentElement.scrollHeight") <= end
+
+
+def test_a_page_that_asks_anew_says_when_it_cannot_and_is_right_again_after(open_page: Open) -> None:
+    page = open_page("/operators/1/")
+    sign = page.get_by_role("alert").filter(has_text="Connection lost")
+    expect(sign).to_have_count(0)
+    page.context.set_offline(True)
+    expect(sign).to_be_visible(timeout=15_000)
+    page.context.set_offline(False)
+    expect(sign).to_have_count(0, timeout=15_000)
