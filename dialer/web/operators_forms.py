@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from agents.forms import OperatorForm
 from agents.models import Operator
@@ -37,6 +38,7 @@ class OperatorPageForm(OperatorForm):
 
     def __init__(self, data: Any = None, *, instance: Operator | None = None) -> None:
         super().__init__(data, instance=instance)
+        self.fields["name"].label = pgettext_lazy("of a person", "name")
         user: Any = self.fields["user"]
         taken = Q(operator__isnull=False)
         user.queryset = (
