@@ -220,7 +220,7 @@ def _repair(repair: Repair) -> dict[str, Any]:
         "detail": repair.detail,
         "switch": repair.node.name if repair.node else "",
         "attempt": str(repair.attempt) if repair.attempt else "",
-        "url": f"{reverse('subscriber', args=[repair.attempt.member_id])}#attempt-{repair.attempt_id}"
+        "url": f"{reverse('subscriber', args=[repair.attempt.member_id])}?upto={repair.attempt_id}#attempt-{repair.attempt_id}"
         if repair.attempt
         else "",
     }

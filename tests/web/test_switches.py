@@ -162,7 +162,7 @@ def test_repairs_are_counted_by_kind_and_the_newest_lead_to_their_attempts(node:
     newest = found["repairs"]["newest"][0]
     assert (newest["label"], newest["switch"]) == ("End that came late", NAME)
     assert newest["attempt"] == f"{attempt.pk}: 380501112233"
-    assert newest["url"] == f"/subscribers/{attempt.member_id}/#attempt-{attempt.pk}"
+    assert newest["url"] == f"/subscribers/{attempt.member_id}/?upto={attempt.pk}#attempt-{attempt.pk}"
 
 
 def test_listeners_are_read_from_their_locks() -> None:
