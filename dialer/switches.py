@@ -25,7 +25,7 @@ from dialer.api.scope import Scope
 from dialer.engine import lease, nodes
 from dialer.engine.lease import Listeners
 from dialer.engine.policy import pace
-from dialer.models import Node, Repair
+from dialer.models import Attempt, Node, Repair
 from dialer.readings import shared
 from dialer.switch.nodes import configured
 
@@ -212,6 +212,13 @@ def repairs_of(only: Scope) -> QuerySet[Repair]:
     return found if only is None else found.filter(Q(attempt__isnull=True) | Q(attempt__campaign__in=only))
 
 
+def _story_of(attempt: Attempt | None) -> str:
+    """Return where a subscriber's page tells of an attempt; empty without one."""
+    if attempt is None:
+        return ""
+    return f"{reverse('subscriber', args=[attempt.member_id])}?upto={attempt.pk}#attempt-{attempt.pk}"
+
+
 def _repair(repair: Repair) -> dict[str, Any]:
     return {
         "id": repair.pk,
@@ -220,7 +227,5 @@ def _repair(repair: Repair) -> dict[str, Any]:
         "detail": repair.detail,
         "switch": repair.node.name if repair.node else "",
         "attempt": str(repair.attempt) if repair.attempt else "",
-        "url": f"{reverse('subscriber', args=[repair.attempt.member_id])}?upto={repair.attempt_id}#attempt-{repair.attempt_id}"
-        if repair.attempt
-        else "",
+        "url": _story_of(repair.attempt),
     }

@@ -368,7 +368,10 @@ def test_his_tiers_calls_and_parameters(supervisor: Client, campaign: Campaign) 
     Tier.objects.update(level=2, position=5)
     attempt = make_attempt(make_member(campaign, ["+380509998877"]), operator, ended_at=NOON)
     page = supervisor.get(f"/operators/{operator.pk}/").content.decode()
-    for link in (f"/subscribers/{attempt.member_id}/?upto={attempt.pk}#attempt-{attempt.pk}", f"/campaigns/{campaign.pk}/operators/"):
+    for link in (
+        f"/subscribers/{attempt.member_id}/?upto={attempt.pk}#attempt-{attempt.pk}",
+        f"/campaigns/{campaign.pk}/operators/",
+    ):
         assert f'<a href="{link}">' in page
         assert supervisor.get(link).status_code == 200
     assert f'id="attempt-{attempt.pk}"' in supervisor.get(f"/subscribers/{attempt.member_id}/").content.decode()
