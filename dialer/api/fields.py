@@ -154,6 +154,11 @@ class Strict:
                 _("This is read only: leave it out.") if read_only else _("Unknown field; those known are %s.") % known
             )
             faults[str(name)] = [told]
+        if self.parent is not None:  # type: ignore[attr-defined]
+            # A row of a list is given as a whole, also where the body around it says only what changes.
+            for name, field in self.fields.items():  # type: ignore[attr-defined]
+                if field.required and not field.read_only and name not in data:
+                    faults[name] = [field.error_messages["required"]]
         try:
             values = super().to_internal_value(data)  # type: ignore[misc]
         except serializers.ValidationError as error:

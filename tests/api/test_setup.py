@@ -105,6 +105,14 @@ class TestCalendars:
             supervisor.get("calendars")
         assert len(first) == len(second)
 
+    def test_a_change_gives_each_of_its_rows_as_a_whole(self, supervisor: Caller) -> None:
+        calendar = factories.make_calendar()
+        short = {"date": "2026-01-01", "name": "New Year", "hours": [{"from": "09:00"}]}
+        body = {"working_hours": [{"weekday": 1}], "holidays": [short, {"name": "No date"}]}
+        assert set(faults(supervisor.patch(f"calendars/{calendar.pk}", body))) == {
+            "working_hours[0].from", "working_hours[0].to", "holidays[0].hours[0].to", "holidays[1].date",
+        }  # fmt: skip
+
 
 class TestCampaigns:
     def test_the_interface_knows_every_setting(self) -> None:
