@@ -20,7 +20,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from campaigns.fields import allowed_variables
 from campaigns.models import Campaign
@@ -373,7 +373,7 @@ def _phase(total: int | None = None) -> dict[str, Any]:
     """Return what a phase begins with."""
     return {
         "done": 0, "total": total, "tries": 0, "fault": "", "started_at": clock.now(), "started_done": 0,
-        "beat_at": None,
+        "beat_at": None, "language": get_language() or "",
     }  # fmt: skip
 
 

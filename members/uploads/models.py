@@ -118,6 +118,8 @@ class Upload(models.Model):
     same_as = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+", db_index=False)
     """The same file was loaded into this campaign before, by this upload."""
 
+    language = models.CharField(max_length=10, blank=True, editable=False)
+    """In which its rows' faults are told: that of whoever asked for the phase; empty: the installation's."""
     layout = models.JSONField(_("layout"), default=dict)
     on_duplicate = models.CharField(
         _("duplicates"), max_length=6, choices=DuplicateRule.choices, default=DuplicateRule.STOP

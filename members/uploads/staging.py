@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, F, QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 
 from campaigns import actions as campaigns
 from campaigns.models import Campaign
@@ -94,29 +95,34 @@ def work(upload_id: int) -> bool:
         upload = Upload.objects.filter(pk=upload_id, state__in=RUNNING_STATES).first() if mine else None
         if upload is None:
             return False
-        session, phase = connection.connection, UploadState(upload.state)
-        extra = {"upload": upload.pk, "campaign": upload.campaign_id, "phase": phase.value, "try": upload.tries + 1}
-        try:
-            if upload.tries >= MOST_TRIES:
-                raise Stopped(gettext("Several workers died of it. Look into their logs, then try again."))
-            _note(upload, tries=upload.tries + 1, started_at=clock.now(), started_done=upload.done)
-            log.info("uploads.taken", extra=extra)
-            {UploadState.CHECKING: _check, UploadState.LOADING: _load, UploadState.UNDOING: _undo}[phase](upload)
-        except Cancelled:
-            log.info("uploads.let_go", extra=extra)
-        except Stopped as stopped:
-            _fail(upload, str(stopped))
-        except FileRefused as refused:
-            _fail(upload, _told_of(refused))
-        except Exception as error:
-            if isinstance(error, DatabaseError) and not (connection.connection is session and connection.is_usable()):
-                # The lock is gone with the session; the next sweep sends another worker.
-                log.exception("uploads.session_lost", extra=extra)
-                connection.close()
-                return True
-            log.exception("uploads.broken", extra=extra)
-            _fail(upload, gettext("An error of the program (%s): see the log of the worker.") % type(error).__name__)
+        with override(upload.language or settings.LANGUAGE_CODE):
+            _work(upload)
         return True
+
+
+def _work(upload: Upload) -> None:
+    session, phase = connection.connection, UploadState(upload.state)
+    extra = {"upload": upload.pk, "campaign": upload.campaign_id, "phase": phase.value, "try": upload.tries + 1}
+    try:
+        if upload.tries >= MOST_TRIES:
+            raise Stopped(gettext("Several workers died of it. Look into their logs, then try again."))
+        _note(upload, tries=upload.tries + 1, started_at=clock.now(), started_done=upload.done)
+        log.info("uploads.taken", extra=extra)
+        {UploadState.CHECKING: _check, UploadState.LOADING: _load, UploadState.UNDOING: _undo}[phase](upload)
+    except Cancelled:
+        log.info("uploads.let_go", extra=extra)
+    except Stopped as stopped:
+        _fail(upload, str(stopped))
+    except FileRefused as refused:
+        _fail(upload, _told_of(refused))
+    except Exception as error:
+        if isinstance(error, DatabaseError) and not (connection.connection is session and connection.is_usable()):
+            # The lock is gone with the session; the next sweep sends another worker.
+            log.exception("uploads.session_lost", extra=extra)
+            connection.close()
+            return
+        log.exception("uploads.broken", extra=extra)
+        _fail(upload, gettext("An error of the program (%s): see the log of the worker.") % type(error).__name__)
 
 
 @contextmanager

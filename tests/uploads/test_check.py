@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.utils import translation
 
 from campaigns.models import Campaign
 from dialer import clock
@@ -56,6 +57,18 @@ def test_each_kind_of_fault_is_told_with_its_line_its_column_and_its_value(begin
     (first,) = report["number"]["first"]
     assert (report["number"]["count"], first["line"], first["column"], first["value"]) == (1, 3, 1, "05x2")
     assert "x" in first["told"]
+
+
+def test_faults_are_told_in_the_language_of_whoever_asked_for_the_check(begin: Begin) -> None:
+    told = {}
+    for language in ("en", "uk"):
+        upload = begin(["number", "05x2"])
+        with translation.override(language):
+            actions.check(upload)
+        staging.work(upload.pk)  # by a worker, who has a language of his own
+        told[language] = upload.faults.get().told
+    assert "holds" in told["en"]
+    assert "містить" in told["uk"]
 
 
 def test_what_is_twice_in_the_file_is_told_at_the_later_row(begin: Begin) -> None:
