@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.cache import cache
 from django.core.management import call_command
 from django.core.management.base import CommandParser
 from django.db import connection, transaction
@@ -14,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 
 from dialer.benchmark import databases, lists
 from dialer.benchmark.command import BenchCommand
-from dialer.engine import dispatch
+from dialer.engine import dispatch, why
+from members.models import Member
 
 AIM = 1.5
 """A pass over the long list may cost this many times one over the short list."""
@@ -52,6 +55,7 @@ class Command(BenchCommand):
             lists.load(size)
             self.stderr.write(f"{len(lists.GROUPS)} lists of {size:,} made in {time.monotonic() - began:.0f} s")
         self.report(sizes, self.passes(sizes, options["rounds"]))
+        self.report_why(sizes, options["rounds"])
 
     def passes(self, sizes: tuple[int, ...], rounds: int) -> dict[tuple[str, int, int], Measured]:
         """Run passes and roll them back, short and long lists by turns; the first of each on a connection warms up."""
@@ -101,3 +105,23 @@ class Command(BenchCommand):
             self.stdout.write(f"{long:,} against {short:,}: {ratio:.2f}  {name}, {operators} operators{verdict}")
         counts = sorted({count for measured in found.values() for count in measured.statements})
         self.stdout.write(f"Statements of a pass: {', '.join(map(str, counts))}")
+
+    def report_why(self, sizes: tuple[int, ...], rounds: int) -> None:
+        """Ask why nobody of the first list is called: of the last in its order, and of all of them."""
+        campaign = lists.GROUPS[0].first_campaign
+        for size in sizes:
+            databases.use(f"bench_{size}")
+            last = Member.objects.filter(campaign=campaign).latest("pk").pk
+            for name, ask in (
+                ("a subscriber", lambda last=last: why.of_member(last)),
+                ("a campaign", lambda: why.of_campaign(campaign)),
+            ):
+                took = statistics.median(self.one_answer(ask) for _ in range(rounds))
+                self.stdout.write(f"Why, for {name} of {size:,}: {took:.0f} ms")
+
+    @staticmethod
+    def one_answer(ask: Callable[[], object]) -> float:
+        cache.clear()  # of this process: answers about whole lists are kept for a while
+        began = time.perf_counter()
+        ask()
+        return (time.perf_counter() - began) * 1000
