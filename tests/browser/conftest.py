@@ -90,8 +90,14 @@ def open_page(browser: Browser, house: House, signed_in: Any) -> Iterator[Open]:
 
 
 def is_complaint(said: ConsoleMessage) -> bool:
-    """Tell whether the browser complains; that an answer was a refusal, or that a test cut its line, it only notes."""
-    noted = ("responded with a status of 400", "ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:afterRequest")
+    """Tell whether the browser complains.
+
+    It only notes that an answer was a refusal, that a test cut its line, or that a newer request took another's place.
+    """
+    noted = (
+        "responded with a status of 400", "ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:sendAbort",
+        "htmx:afterRequest",
+    )  # fmt: skip
     return said.type in ("error", "warning") and not any(note in said.text for note in noted)
 
 
