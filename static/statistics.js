@@ -41,6 +41,7 @@
     const { zone } = node.dataset;
     const isTime = node.dataset.chart === "time";
     const step = stepOf(node, first);
+    const middle = middles(node, first);
     const grid = { stroke: colour("--tblr-border-color"), width: 1 };
     const axis = { stroke: colour("--quiet"), font: `12px ${getComputedStyle(document.body).fontFamily}`, grid, ticks: { ...grid, size: 4 } };
     const day = { month: "short", day: "numeric", timeZone: zone };
@@ -63,7 +64,8 @@
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       legend: { show: false },
       scales: {
-        x: { time: isTime, range: (_, low, high) => [low - step / 2, high + step / 2] },
+        // From the rows themselves: around a single one uPlot would show years.
+        x: { time: isTime, range: () => [middle[0] - step / 2, middle.at(-1) + step / 2] },
         y: { range: (_, __, high) => [0, Math.max(4, high * 1.08)] },
         "%": { range: [0, 100] },
       },

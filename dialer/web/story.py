@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from campaigns.models import ConnectOrder
 from dialer import clock
 from dialer.admin import COURSE
+from dialer.channel_variables import as_text
 from dialer.live import OUTCOME_TONES
 from dialer.models import STAGES, Attempt, KillReason, OperatorTry, Outcome, ResultReport
 
@@ -231,7 +232,7 @@ def _killed(attempt: Attempt) -> str:
 def _reported(report: ResultReport) -> str:
     told = [str(report.get_verdict_display()), report.reason]
     body = report.body if isinstance(report.body, dict) else {}
-    told += [f"{name}: {value}" for name, value in body.items() if name != "attempt"]
+    told += [f"{name}: {as_text(value)}" for name, value in body.items() if name != "attempt"]
     return " · ".join(filter(None, told))
 
 

@@ -621,7 +621,7 @@ class TestStory:
         assert [step.at for step in shown.steps] == sorted(step.at for step in shown.steps)
         assert "Taras was rung for him and did not take the call" in words
         assert words[-2:] == ["Result reported by olena", "Repaired by later evidence: late_cause"]
-        assert "Refused · Too late · success: True" in [step.more for step in shown.steps]
+        assert "Refused · Too late · success: true" in [step.more for step in shown.steps]
         facts = dict(shown.facts)
         assert (facts["Comment"], facts["Recording"]) == ("Agreed", "2026/1.wav")
         assert facts["Hung up first"] == "we did (A person asked: olena)"
