@@ -261,11 +261,11 @@ def _enter(place: Path) -> IO[str]:
             lock.close()  # a throwaway was removed under us
 
 
-def _is_free(path: Path, kind: int = fcntl.LOCK_SH) -> bool:
-    """Say whether a lock could be had. Shared, since two who look must not take each other for the holder."""
+def _is_free(path: Path) -> bool:
+    """Say whether nobody has a lock for himself: those who look share it, and do not take each other for the holder."""
     try:
         with open(path) as lock:  # never makes the file: a throwaway may be going away just now
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except FileNotFoundError:
@@ -276,8 +276,17 @@ def _is_free(path: Path, kind: int = fcntl.LOCK_SH) -> bool:
 def _sweep(base: Path) -> None:
     """Remove throwaways whose keeper was killed."""
     for marker in base.glob("*/throwaway"):
-        if _is_free(marker.parent / "keeper.lock") and _is_free(marker.parent / "users.lock", fcntl.LOCK_EX):
-            shutil.rmtree(marker.parent, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError), open(marker.parent / "users.lock", "a") as users_lock:
+            if _is_free(marker.parent / "keeper.lock") and _take(users_lock):
+                _remove(marker.parent)
+
+
+def _remove(place: Path) -> None:
+    """Remove a throwaway whose users' lock is held: first out of the way, since the next may start while it goes."""
+    leaving = place.with_name(f"{place.name}-{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        place.rename(leaving)
+    shutil.rmtree(leaving, ignore_errors=True)
 
 
 def _spawn_keeper(place: Path, throwaway: bool, start_lock: int) -> subprocess.Popen[bytes]:
@@ -410,7 +419,7 @@ def keep(place: Path, throwaway: bool, start_lock: int) -> None:
             for server in reversed(servers):
                 server.stop()
             if throwaway:
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
                 with contextlib.suppress(OSError):  # others live there
                     place.parent.rmdir()
             # Before users.lock, so that who gets that one sees that there is no keeper.

@@ -204,6 +204,17 @@ def test_a_throwaway_leaves_nothing_and_does_not_wait_for_the_disk(place: Path) 
     assert not services.folder.exists()
 
 
+def test_a_throwaway_that_takes_long_to_remove_is_not_in_the_way_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "brief"
+    place.mkdir()
+    there: list[bool] = []
+    monkeypatch.setattr("shutil.rmtree", lambda removed, **_: there.append(removed.exists() and not place.exists()))
+    embedded._remove(place)
+    assert there == [True]
+
+
 def test_a_throwaway_of_a_killed_keeper_is_swept_away_by_the_next(place: Path) -> None:
     first = embedded.start("first", throwaway=True)
     kill_keeper(first.folder)
