@@ -119,6 +119,17 @@ class TestList:
         }.items():
             assert listed(supervisor, campaign, query) == found, query
 
+    @pytest.mark.parametrize("few", [0, 5000])
+    def test_those_of_an_operator_are_found_be_they_few_or_many(
+        self, supervisor: Client, campaign: Campaign, few: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("members.api.FEW", few)
+        olha, other = make_operator(campaign), make_operator(campaign)
+        twice = make_member(campaign, name="twice")
+        for operator, member in ((olha, twice), (olha, twice), (other, make_member(campaign, name="of another"))):
+            make_attempt(member, operator, ended_at=NOON)
+        assert listed(supervisor, campaign, f"operator={olha.pk}") == ["twice"]
+
     def test_those_of_an_upload(self, supervisor: Client, campaign: Campaign) -> None:
         from members.uploads.models import Upload
 
