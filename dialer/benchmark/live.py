@@ -88,6 +88,7 @@ def measure(seconds: int, say: Callable[[str], None]) -> Measured:
     except ImportError as error:
         raise RuntimeError("This needs Playwright: make setup installs it.") from error
 
+    call_command("collectstatic", interactive=False, verbosity=0)  # the server refuses pages without
     password = _make_scene()
     say(f"{lists.OPERATORS:,} operators in {GROUP.campaigns} campaigns, {ATTEMPTS:,} attempts")
     measured = Measured(seconds)
