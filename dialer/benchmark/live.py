@@ -200,7 +200,9 @@ def _listeners(server: Server) -> Iterator[None]:
     headers = {"X-Key": str(made.key.pk), "X-Access-Token": made.token}
     with ExitStack() as stack:
         for _ in range(JOIN):
+            # Nobody here reads them: without a limit they are taken all the same, as a browser would.
+            unlimited: dict[str, Any] = {"max_size": None, "max_queue": None, "proxy": None}
             stack.enter_context(
-                connect(f"ws://127.0.0.1:{server.port}/ws/live/", additional_headers=headers, max_size=None, proxy=None)
+                connect(f"ws://127.0.0.1:{server.port}/ws/live/", additional_headers=headers, **unlimited)
             )
         yield
