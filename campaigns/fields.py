@@ -18,7 +18,7 @@ from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from campaigns import hours
+from campaigns import hours, placeholders
 from dialer import channel_variables
 
 
@@ -99,6 +99,56 @@ def check_sound_file(path: str) -> None:
             _("“%(path)s” is not the path of a sound file: letters, digits, “_”, “-”, “.” and “/”, as sorry.wav."),
             params={"path": path},
         )
+
+
+def check_placeholders(text: str) -> None:
+    """Refuse a text with a brace that is no part of a ``{placeholder}``, and tell where."""
+    faults = placeholders.faults(text)
+    if faults:
+        raise ValidationError([ValidationError(fault, code="placeholder") for fault in faults])
+
+
+def link_faults(links: Any) -> dict[tuple[int, str], list[str]]:
+    """Tell what is wrong with the links of a campaign, by place (from 0) and part (``name`` or ``url``)."""
+    faults: dict[tuple[int, str], list[str]] = {}
+    names: set[str] = set()
+    for place, link in enumerate(links):
+        name, url = link["name"], link["url"]
+        if not name.strip():
+            faults[place, "name"] = [gettext("Name the link.")]
+        elif len(name) > placeholders.LONGEST_LINK_NAME:
+            faults[place, "name"] = [gettext("At most %d characters.") % placeholders.LONGEST_LINK_NAME]
+        elif name in names:
+            faults[place, "name"] = [gettext("Another link has that name.")]
+        names.add(name)
+        wrong = placeholders.url_faults(url)
+        if wrong:
+            faults[place, "url"] = wrong
+    return faults
+
+
+def check_links(links: Any) -> None:
+    """Refuse what are no links: at most ten objects of a ``name`` and a ``url`` of text."""
+    shaped = isinstance(links, list) and all(
+        isinstance(link, dict)
+        and link.keys() == {"name", "url"}
+        and all(isinstance(part, str) for part in link.values())
+        for link in links
+    )
+    if not shaped:
+        raise ValidationError(_("Links are a list of objects, each with a “name” and a “url”."), code="links")
+    if len(links) > placeholders.MOST_LINKS:
+        raise ValidationError(
+            _("At most %(most)d links."), code="links", params={"most": placeholders.MOST_LINKS}
+        )  # fmt: skip
+    told = _("Link %(place)d, %(part)s: %(fault)s")
+    faults = [
+        ValidationError(told, code="links", params={"place": place + 1, "part": part, "fault": fault})
+        for (place, part), found in link_faults(links).items()
+        for fault in found
+    ]
+    if faults:
+        raise ValidationError(faults)
 
 
 class MinuteFormField(forms.CharField):

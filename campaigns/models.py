@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,9 @@ from campaigns.fields import (
     MinuteRangesField,
     VariablesField,
     check_call_timeout,
+    check_links,
     check_pattern,
+    check_placeholders,
     check_region,
     check_sound_file,
     check_time_zone,
@@ -251,6 +254,12 @@ class Completion(models.TextChoices):
     NOTHING_TO_DIAL = "NOTHING_TO_DIAL", _("Nobody left can be dialled")
 
 
+LONGEST_GRACE = 366 * 24 * 3600
+"""Seconds that a call back waits for its own operator at most."""
+LONGEST_EXTENSION = 3600
+"""Seconds by which a wrap-up is extended at most, in all."""
+
+
 class CampaignQuerySet(models.QuerySet["Campaign"]):
     def active(self) -> CampaignQuerySet:
         """Those that the dial loop looks at: running or sleeping."""
@@ -353,6 +362,22 @@ class Campaign(models.Model):
         _("operator waits for the result"), default=False,
         help_text=_("The operator stays in wrap-up until the result is in or its time is over."),
     )  # fmt: skip
+    script = models.TextField(
+        _("script"), blank=True, default="", validators=[MaxLengthValidator(10_000), check_placeholders],
+        help_text=_("What operators read to the subscriber. {name}, {number} or a variable in braces is filled in."),
+    )  # fmt: skip
+    desk_links = models.JSONField(
+        _("links"), blank=True, default=list, validators=[check_links],
+        help_text=_("Up to ten links beside each call: a name, and an address with {placeholders} in its path."),
+    )  # fmt: skip
+    call_back_grace = models.PositiveIntegerField(
+        _("grace of a call back"), default=3600, validators=[MaxValueValidator(LONGEST_GRACE)],
+        help_text=_("Seconds that an operator's own call back waits for him; then any operator may get it."),
+    )  # fmt: skip
+    wrap_up_extension = models.PositiveIntegerField(
+        _("extension of the wrap-up"), default=120, validators=[MaxValueValidator(LONGEST_EXTENSION)],
+        help_text=_("Seconds by which an operator may extend his wrap-up and the time for the result. 0: not at all."),
+    )  # fmt: skip
 
     state = models.CharField(
         _("state"), max_length=10, choices=CampaignState.choices, default=CampaignState.IDLE, editable=False
@@ -366,6 +391,7 @@ class Campaign(models.Model):
 
     objects = CampaignQuerySet.as_manager()
     causes: RelatedManager[CauseRule]
+    dispositions: RelatedManager[Disposition]
 
     class Meta:
         verbose_name = _("campaign")
@@ -449,6 +475,151 @@ class CauseRule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.get_treatment_display()}"
+
+
+class Meaning(models.TextChoices):
+    """What a disposition says of the call."""
+
+    SUCCESS = "success", _("Success")
+    FAILURE = "failure", _("Failure")
+    CALL_BACK = "call_back", _("Call back")
+    DO_NOT_CALL = "do_not_call", _("Do not call")
+
+
+class Colour(models.TextChoices):
+    """The tones of the pages that a disposition may have."""
+
+    GOOD = "good", _("Green")
+    TALK = "talk", _("Blue")
+    HELD = "held", _("Cyan")
+    WRAP = "wrap", _("Violet")
+    WARN = "warn", _("Amber")
+    BREAK = "break", _("Orange")
+    BAD = "bad", _("Red")
+    OFF = "off", _("Grey")
+
+
+MEANING_COLOURS: dict[str, Colour] = {
+    Meaning.SUCCESS: Colour.GOOD,
+    Meaning.FAILURE: Colour.BAD,
+    Meaning.CALL_BACK: Colour.TALK,
+    Meaning.DO_NOT_CALL: Colour.OFF,
+}
+"""The colour of a disposition that has none of its own."""
+
+
+class Requirement(models.TextChoices):
+    """Fields of a result that a disposition may ask for."""
+
+    COMMENT = "comment", _("Comment")
+    NEXT_COMMUNICATION = "next_communication", _("Next number")
+    CALL_BACK_AT = "call_back_at", _("Date and time")
+
+
+class Stop(models.TextChoices):
+    """Numbers of the subscriber that are called no more."""
+
+    NOTHING = "", _("No number")
+    NUMBER = "number", _("The number that was called")
+    ALL = "all", _("All numbers")
+
+
+MEANING_FIELDS: dict[str, frozenset[str]] = {
+    Meaning.SUCCESS: frozenset(),
+    Meaning.FAILURE: frozenset({"wait", "stop", "reset_retries"}),
+    Meaning.CALL_BACK: frozenset({"wait", "reset_retries"}),
+    Meaning.DO_NOT_CALL: frozenset(),
+}
+"""Which settings say something for a meaning; the others stay empty."""
+
+MEANING_REQUIREMENTS: dict[str, frozenset[str]] = {
+    Meaning.SUCCESS: frozenset({Requirement.COMMENT}),
+    Meaning.FAILURE: frozenset({Requirement.COMMENT, Requirement.NEXT_COMMUNICATION}),
+    Meaning.CALL_BACK: frozenset(Requirement),
+    Meaning.DO_NOT_CALL: frozenset({Requirement.COMMENT}),
+}
+"""Which fields of a result may be asked for by a meaning: a success ignores all others but the comment."""
+
+LONGEST_WAIT = 366 * 24 * 3600
+"""Seconds until the next call at most."""
+
+
+class Disposition(models.Model):
+    """What an operator says of a call by one word: a campaign's name for a result, and the fields it stands for."""
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="dispositions", verbose_name=_("campaign"))
+    name = models.CharField(_("name"), max_length=60)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    meaning = models.CharField(_("meaning"), max_length=12, choices=Meaning.choices)
+    colour = models.CharField(
+        _("colour"), max_length=5, choices=Colour.choices, blank=True, default="", help_text=_("Empty: by the meaning.")
+    )
+    hotkey = models.CharField(
+        _("hotkey"), max_length=1, blank=True, default="",
+        validators=[RegexValidator(r"\A[1-9a-z]?\Z", _("A digit from 1 to 9 or a small Latin letter."))],
+    )  # fmt: skip
+    requires = ArrayField(
+        models.CharField(max_length=20, choices=Requirement.choices), verbose_name=_("asks for"),
+        blank=True, default=list,
+    )  # fmt: skip
+    wait = models.PositiveIntegerField(
+        _("wait"), null=True, blank=True, validators=[MaxValueValidator(LONGEST_WAIT)],
+        help_text=_("Seconds until the next call. Empty: the campaign's wait between retries."),
+    )  # fmt: skip
+    stop = models.CharField(
+        _("stops"), max_length=6, choices=Stop.choices, blank=True, default=Stop.NOTHING,
+        help_text=_("Numbers that are called no more."),
+    )  # fmt: skip
+    reset_retries = models.BooleanField(
+        _("resets the retries"), default=False, help_text=_("The subscriber's attempts are counted anew.")
+    )
+    archived = models.BooleanField(
+        _("archived"), default=False, help_text=_("Not offered any more, kept for the calls that have it.")
+    )
+
+    class Meta:
+        verbose_name = _("disposition")
+        verbose_name_plural = _("dispositions")
+        ordering: ClassVar = ["position", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["campaign", "name"],
+                name="disposition_name_once",
+                violation_error_message=_("This campaign has a disposition of that name already."),
+            ),
+            models.UniqueConstraint(
+                fields=["campaign", "hotkey"],
+                condition=~Q(hotkey="") & Q(archived=False),
+                name="disposition_hotkey_once",
+                violation_error_message=_("Another disposition of this campaign has that hotkey."),
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="disposition_named"),
+            models.CheckConstraint(condition=Q(meaning__in=Meaning.values), name="disposition_meaning_known"),
+            models.CheckConstraint(condition=Q(colour__in=["", *Colour.values]), name="disposition_colour_known"),
+            models.CheckConstraint(condition=Q(hotkey__regex=r"^[1-9a-z]?$"), name="disposition_hotkey_a_key"),
+            models.CheckConstraint(
+                condition=Q(requires__contained_by=Requirement.values), name="disposition_requires_known"
+            ),
+            models.CheckConstraint(condition=Q(stop__in=Stop.values), name="disposition_stop_known"),
+            models.CheckConstraint(
+                condition=Q(meaning__in=[Meaning.FAILURE, Meaning.CALL_BACK])
+                | Q(wait__isnull=True, reset_retries=False),
+                name="disposition_next_call",
+            ),
+            models.CheckConstraint(condition=Q(meaning=Meaning.FAILURE) | Q(stop=""), name="disposition_stops"),
+            models.CheckConstraint(
+                condition=Q(meaning=Meaning.CALL_BACK) | ~Q(requires__contains=[Requirement.CALL_BACK_AT]),
+                name="disposition_asks_when",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def tone(self) -> str:
+        """Its colour as the pages name it: its own, or that of its meaning."""
+        return self.colour or MEANING_COLOURS[self.meaning]
 
 
 class Route(models.Model):
