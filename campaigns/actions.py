@@ -26,14 +26,19 @@ from campaigns.models import (
     ACTIVE_STATES,
     CAMPAIGN_EDGES,
     DEFAULT_CAUSES,
+    DEFAULT_DISPOSITIONS,
+    MEANING_FIELDS,
+    MEANING_REQUIREMENTS,
     Calendar,
     CalendarRange,
     Campaign,
     CampaignState,
     CauseRule,
     Completion,
+    Disposition,
     Gateway,
     Holiday,
+    Meaning,
     Route,
     Weekday,
 )
@@ -250,9 +255,9 @@ def update_campaign(campaign_id: int, *, seen: Mapping[str, Any] | None = None, 
 
 @transaction.atomic
 def clone_campaign(campaign_id: int, name: str) -> Campaign:
-    """Add a campaign with the settings, causes, operators and routes of another, idle and without subscribers.
+    """Add a campaign with all that another has but its subscribers, idle.
 
-    Raises ``ValidationError`` by field.
+    Its archived dispositions stay with the calls that have them. Raises ``ValidationError`` by field.
     """
     original = Campaign.objects.get(pk=campaign_id)
     settings = {
@@ -263,9 +268,9 @@ def clone_campaign(campaign_id: int, name: str) -> Campaign:
     clone = Campaign(**settings | {"name": name}, state_since=clock.now())
     clone.full_clean()
     clone.save()
-    parts: tuple[type[models.Model], ...] = (CauseRule, Tier, Route)
+    parts: tuple[type[models.Model], ...] = (CauseRule, Disposition, Tier, Route)
     for model in parts:
-        copies = list(model._default_manager.filter(campaign=original))
+        copies = [row for row in model._default_manager.filter(campaign=original) if not getattr(row, "archived", False)]
         for copy in copies:
             copy.pk = None
             setattr(copy, "campaign", clone)  # noqa: B010
@@ -332,6 +337,119 @@ def set_causes(campaign_id: int, causes: Mapping[str, str], *, seen: Mapping[str
 def restore_default_causes(campaign_id: int) -> None:
     """Give a campaign the treatments that a new one has."""
     set_causes(campaign_id, DEFAULT_CAUSES)
+
+
+DISPOSITION_FIELDS = ("meaning", "colour", "hotkey", "requires", "wait", "stop", "reset_retries", "archived")
+
+
+def disposition_parts(campaign_id: int) -> dict[str, dict[str, Any]]:
+    """Return the dispositions of a campaign in their order, each as its fields by its name.
+
+    What two change at the same time is compared by these.
+    """
+    return {row.name: _parts_of(row) for row in Disposition.objects.filter(campaign=campaign_id)}
+
+
+def _parts_of(row: Disposition) -> dict[str, Any]:
+    # What it asks for is a set: its order says nothing.
+    return {name: getattr(row, name) for name in DISPOSITION_FIELDS} | {"requires": sorted(row.requires)}
+
+
+@transaction.atomic
+def set_dispositions(
+    campaign_id: int, rows: Sequence[Mapping[str, Any]], *, seen: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Make ``rows``, each a name and ``DISPOSITION_FIELDS``, the dispositions of a campaign, in their order.
+
+    One that is not among them is deleted, or archived when a call has it: a name that was used keeps its meaning. With
+    ``seen``, its ``disposition_parts`` as the writer has seen them, what others changed since stays theirs. Raises
+    ``ValidationError`` by row and field (``dispositions[0].name``), and ``ChangedMeanwhile`` by name.
+    """
+    _lock(campaign_id)
+    given = [Disposition(campaign_id=campaign_id, **row) for row in rows]
+    _check_dispositions(dict(enumerate(given)))
+    if seen is not None:
+        given = _merge_dispositions(campaign_id, given, seen)
+    for position, row in enumerate(given):
+        row.position = position
+    known = Disposition.objects.filter(campaign=campaign_id)
+    known.update(hotkey="")  # one statement below may hand a key from one to another
+    Disposition.objects.bulk_create(
+        given,
+        update_conflicts=True,
+        unique_fields=["campaign", "name"],
+        update_fields=["position", *DISPOSITION_FIELDS],
+    )
+    gone = list(known.exclude(name__in=[row.name for row in given]).values_list("name", flat=True))
+    if gone:
+        told = Attempt.objects.filter(campaign=campaign_id, disposition__in=gone)
+        used = set(told.order_by().values_list("disposition", flat=True).distinct())
+        known.filter(name__in=used).update(archived=True, position=len(given))
+        known.filter(name__in=set(gone) - used).delete()
+
+
+def _merge_dispositions(
+    campaign_id: int, given: list[Disposition], seen: Mapping[str, Mapping[str, Any]]
+) -> list[Disposition]:
+    """Return the dispositions that a locked campaign has now, with what was changed of what was ``seen``."""
+    now = disposition_parts(campaign_id)
+    mine = {row.name: _parts_of(row) for row in given}
+    merged = merge(seen, now, mine)
+    order = list(now) if list(mine) == list(seen) else [*mine, *now]
+    names = [name for name in dict.fromkeys([*order, *mine]) if name in merged]
+    places = {row.name: place for place, row in enumerate(given)}
+    found = [Disposition(campaign_id=campaign_id, name=name, **merged[name]) for name in names]
+    # Others may have given a key of these to one of theirs.
+    _check_dispositions({places.get(row.name, len(given) + place): row for place, row in enumerate(found)})
+    return found
+
+
+def _check_dispositions(rows: Mapping[int, Disposition]) -> None:
+    """Refuse dispositions that break a rule, by the place that each is told by, and those that clash."""
+    faults: dict[str, list[str]] = {}
+    names: set[str] = set()
+    keys: dict[str, str] = {}
+    for place, row in sorted(rows.items()):
+        found = _faults_of_disposition(row)
+        if row.name in names:
+            found.setdefault("name", []).append(gettext("“%s” is there twice.") % row.name)
+        if row.hotkey and not row.archived and (other := keys.get(row.hotkey)):
+            told = gettext("“%(name)s” has the key %(key)s already.")
+            found.setdefault("hotkey", []).append(told % {"name": other, "key": row.hotkey})
+        names.add(row.name)
+        if not row.archived:
+            keys.setdefault(row.hotkey, row.name)
+        faults |= {f"dispositions[{place}].{name}": told for name, told in found.items()}
+    if faults:
+        raise ValidationError(faults)
+
+
+def _faults_of_disposition(row: Disposition) -> dict[str, list[str]]:
+    try:
+        row.clean_fields(exclude=["campaign"])
+    except ValidationError as error:
+        return dict(error.message_dict)
+    found: dict[str, list[str]] = {}
+    meaning = Meaning(row.meaning)
+    for name in ("wait", "stop", "reset_retries"):
+        if name not in MEANING_FIELDS[meaning] and getattr(row, name) not in (None, "", False):
+            found[name] = [gettext("“%s” has nothing of this: leave it out.") % meaning.label]
+    if extra := sorted(set(row.requires) - MEANING_REQUIREMENTS[meaning]):
+        told = gettext("“%(meaning)s” cannot ask for %(fields)s.")
+        found["requires"] = [told % {"meaning": meaning.label, "fields": ", ".join(extra)}]
+    elif len(set(row.requires)) < len(row.requires):
+        found["requires"] = [gettext("Each field once.")]
+    return found
+
+
+def default_dispositions(taken: Collection[str] = (), taken_keys: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the dispositions that fit most campaigns, but for ``taken`` names, without ``taken_keys``."""
+    rows = [{**row, "name": str(row["name"])} for row in DEFAULT_DISPOSITIONS]
+    return [
+        {**row, "hotkey": "" if row["hotkey"] in taken_keys else row["hotkey"]}
+        for row in rows
+        if row["name"] not in taken
+    ]
 
 
 @transaction.atomic

@@ -16,17 +16,24 @@ from agents import actions as agents
 from agents.models import Operator, Tier
 from campaigns import actions
 from campaigns.actions import RunAnswer
+from campaigns.fields import link_faults
 from campaigns.models import (
     Calendar,
     Campaign,
     CampaignState,
     CauseRule,
+    Colour,
     Completion,
+    Disposition,
     Gateway,
     Holiday,
+    Meaning,
+    Requirement,
     Route,
+    Stop,
     Treatment,
 )
+from campaigns.placeholders import LONGEST_LINK_NAME, LONGEST_URL, MOST_LINKS
 from dialer.api import scope, statistics
 from dialer.api.fields import (
     LARGEST_ID,
@@ -45,6 +52,8 @@ from members.models import Member
 
 MOST = 1000
 """Calendars, campaigns, gateways or routes that a list shows."""
+MOST_DISPOSITIONS = 100
+"""Dispositions of a campaign, archived ones among them."""
 STATISTICS_FOR = 5
 """Seconds (real) that figures are kept."""
 
@@ -181,7 +190,23 @@ class OneCalendar(Endpoint):
 # --- campaigns --------------------------------------------------------------------------------------------------
 
 
+class LinkBody(Body):
+    name = Text(max_length=LONGEST_LINK_NAME)
+    url = Text(
+        max_length=LONGEST_URL,
+        help_text="http:// or https://, with {placeholders} after the host; values are percent-encoded.",
+    )
+
+
 class CampaignBody(ModelBody):
+    script = Text(
+        required=False, allow_blank=True, max_length=10_000, trim_whitespace=False,
+        help_text="What operators read. {name}, {number}, {external_id}, {campaign}, {operator} and variables are "
+        "filled in.",
+    )  # fmt: skip
+    desk_links = LinkBody(
+        many=True, required=False, max_length=MOST_LINKS, help_text="Beside each call, in this order."
+    )  # fmt: skip
     abandonment_cap = Number(
         required=False, min_value=0, max_value=100,
         help_text="Percent of answered calls, in 30 days, with one decimal. Over it the operator is rung first.",
@@ -193,8 +218,18 @@ class CampaignBody(ModelBody):
             "name", "calendar", "priority", "limit", "retry_wait", "max_retries", "min_duration", "wait_for_result",
             "wrap_up_time", "originate_timeout", "variables", "connect_order", "answer_window", "waiting_sound",
             "abandon_message", "abandonment_cap", "record", "strategy", "caller_id", "error_stops_number_only",
-            "minus_limit", "wrap_up_until_result", "default_region", "zone_from_number",
+            "minus_limit", "wrap_up_until_result", "default_region", "zone_from_number", "script", "desk_links",
+            "call_back_grace", "wrap_up_extension",
         ]  # fmt: skip
+
+    def validate_desk_links(self, links: Any) -> Any:
+        """Tell what is wrong with a link at its name or its url."""
+        faults: list[dict[str, list[str]]] = [{} for _link in links]
+        for (place, part), told in link_faults(links).items():
+            faults[place][part] = told
+        if any(faults):
+            raise serializers.ValidationError(faults)
+        return [dict(link) for link in links]
 
 
 class CampaignView(CampaignBody):
@@ -359,6 +394,72 @@ class Causes(OfCampaign):
         for rule in CauseRule.objects.filter(campaign=campaign).order_by("cause"):
             found[rule.treatment].append(rule.cause)
         return found
+
+
+class DispositionBody(ModelBody):
+    meaning = Choice(Meaning.choices)
+    colour = Choice([("", "by the meaning"), *Colour.choices], required=False, allow_blank=True)
+    hotkey = Text(
+        required=False, allow_blank=True, max_length=1, help_text="1 to 9 or a to z; each once among those offered."
+    )
+    requires = serializers.ListField(
+        child=Choice(Requirement.choices), required=False, max_length=3,
+        help_text="Fields that a result with it must say. call_back_at: only of a call back.",
+    )  # fmt: skip
+    stop = Choice(
+        Stop.choices, required=False, allow_blank=True,
+        help_text="Of a failure: which numbers are called no more.",
+    )  # fmt: skip
+
+    class Meta:
+        model = Disposition
+        fields: ClassVar = ["name", *actions.DISPOSITION_FIELDS]
+        validators: ClassVar[list[Any]] = []  # the action tells what clashes
+
+
+class DispositionsBody(Body):
+    dispositions = DispositionBody(
+        many=True, max_length=MOST_DISPOSITIONS, help_text="In the order in which operators see them."
+    )
+
+
+@extend_schema(tags=["campaigns"])
+class Dispositions(OfCampaign):
+    needs: ClassVar = {"GET": ("campaigns.view_campaign",), "PUT": ("campaigns.change_campaign",)}
+
+    @extend_schema(
+        operation_id="get_dispositions", responses=DispositionsBody, summary="Show the dispositions of a campaign"
+    )
+    def get(self, request: Any, campaign: str) -> Response:
+        """What its operators may say of a call by one word; those that are archived are offered no more."""
+        return Response(self._dispositions(self.campaign(campaign)))
+
+    @extend_schema(
+        operation_id="set_dispositions", request=DispositionsBody, responses=DispositionsBody,
+        summary="Set the dispositions of a campaign",
+        examples=[
+            OpenApiExample(
+                "Three words",
+                value={
+                    "dispositions": [
+                        {"name": "Sold", "meaning": "success", "hotkey": "1"},
+                        {"name": "Call back", "meaning": "call_back", "hotkey": "2", "requires": ["call_back_at"]},
+                        {"name": "Wrong number", "meaning": "failure", "hotkey": "3", "stop": "number"},
+                    ]
+                },
+                request_only=True,
+            )
+        ],
+    )  # fmt: skip
+    def put(self, request: Any, campaign: str) -> Response:
+        """All of them at once. One that is left out is deleted, or archived when a call has it."""
+        found = self.campaign(campaign)
+        actions.set_dispositions(found.pk, self.read(DispositionsBody)["dispositions"])
+        return Response(self._dispositions(found))
+
+    @staticmethod
+    def _dispositions(campaign: Campaign) -> dict[str, Any]:
+        return {"dispositions": DispositionBody(campaign.dispositions.all(), many=True).data}
 
 
 class TierBody(Body):

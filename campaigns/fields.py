@@ -118,6 +118,8 @@ def link_faults(links: Any) -> dict[tuple[int, str], list[str]]:
             faults[place, "name"] = [gettext("Name the link.")]
         elif len(name) > placeholders.LONGEST_LINK_NAME:
             faults[place, "name"] = [gettext("At most %d characters.") % placeholders.LONGEST_LINK_NAME]
+        elif not name.isprintable():
+            faults[place, "name"] = [gettext("A name is one line of text.")]
         elif name in names:
             faults[place, "name"] = [gettext("Another link has that name.")]
         names.add(name)

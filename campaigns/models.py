@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -542,6 +542,16 @@ MEANING_REQUIREMENTS: dict[str, frozenset[str]] = {
 
 LONGEST_WAIT = 366 * 24 * 3600
 """Seconds until the next call at most."""
+
+
+DEFAULT_DISPOSITIONS: tuple[dict[str, Any], ...] = (
+    {"name": _("Success"), "meaning": Meaning.SUCCESS, "hotkey": "1"},
+    {"name": _("Call back"), "meaning": Meaning.CALL_BACK, "hotkey": "2", "requires": [Requirement.CALL_BACK_AT]},
+    {"name": _("Not interested"), "meaning": Meaning.FAILURE, "hotkey": "3", "stop": Stop.ALL},
+    {"name": _("Wrong number"), "meaning": Meaning.FAILURE, "hotkey": "4", "stop": Stop.NUMBER, "colour": Colour.WARN},
+    {"name": _("Do not call"), "meaning": Meaning.DO_NOT_CALL, "hotkey": "9"},
+)
+"""Dispositions that fit most campaigns; they are added, named in the reader's language, when somebody asks for them."""
 
 
 class Disposition(models.Model):

@@ -7,7 +7,7 @@ text. A value never changes where a link leads: nothing is filled in before its 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, urlsplit
 
 from django.utils.translation import gettext
@@ -23,12 +23,22 @@ LONGEST_URL = 2000
 LONGEST_LINK_NAME = 60
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:(?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def fill(text: str, values: Mapping[str, object]) -> str:
     """Return a text with its placeholders filled in; those without a value become empty."""
-    return _PLACEHOLDER.sub(lambda found: _text(values.get(found[1])), text)
+    return "".join(piece for piece, _name in pieces(text, values))
+
+
+def pieces(text: str, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield a text in pieces: what is written as it is, with no name, and each value with its placeholder's name."""
+    since = 0
+    for found in _PLACEHOLDER.finditer(text):
+        yield text[since : found.start()], ""
+        yield _text(values.get(found[1])), found[1]
+        since = found.end()
+    yield text[since:], ""
 
 
 def fill_url(url: str, values: Mapping[str, object]) -> str:

@@ -49,6 +49,7 @@ urlpatterns = [
     path(f"{V2}dialer/<str:campaign>", campaigns.OneCampaign.as_view(), name="api-campaign"),
     path(f"{CAMPAIGN}state", campaigns.CampaignRun.as_view(), name="api-campaign-state"),
     path(f"{CAMPAIGN}causes", campaigns.Causes.as_view(), name="api-causes"),
+    path(f"{CAMPAIGN}dispositions", campaigns.Dispositions.as_view(), name="api-dispositions"),
     path(f"{CAMPAIGN}tiers", campaigns.Tiers.as_view(), name="api-tiers"),
     path(f"{CAMPAIGN}statistics", campaigns.Statistics.as_view(), name="api-statistics"),
     path(f"{CAMPAIGN}funnel", why.CampaignFunnel.as_view(), name="api-funnel"),

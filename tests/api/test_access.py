@@ -53,6 +53,7 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-campaign": {"GET": STAFF, "PATCH": SET_UP, "DELETE": SET_UP},
     "api-campaign-state": {"PUT": STAFF},
     "api-causes": {"GET": STAFF, "PUT": SET_UP},
+    "api-dispositions": {"GET": STAFF, "PUT": SET_UP},
     "api-tiers": {"GET": STAFF, "PUT": SET_UP},
     "api-statistics": {"GET": STAFF},
     "api-funnel": {"GET": STAFF},
