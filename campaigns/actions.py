@@ -270,7 +270,8 @@ def clone_campaign(campaign_id: int, name: str) -> Campaign:
     clone.save()
     parts: tuple[type[models.Model], ...] = (CauseRule, Disposition, Tier, Route)
     for model in parts:
-        copies = [row for row in model._default_manager.filter(campaign=original) if not getattr(row, "archived", False)]
+        rows = model._default_manager.filter(campaign=original)
+        copies = [row for row in rows if not getattr(row, "archived", False)]
         for copy in copies:
             copy.pk = None
             setattr(copy, "campaign", clone)  # noqa: B010
