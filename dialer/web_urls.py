@@ -10,6 +10,7 @@ from dialer.api.forms import GuardedForm
 from dialer.web import (
     attempts,
     calendars,
+    campaign_desk,
     campaign_first,
     campaign_operators,
     campaign_routes,
@@ -70,6 +71,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/variables/", campaigns.variables, name="campaign-variables"),
     path("campaigns/<int:campaign_id>/causes/", campaigns.causes, name="campaign-causes"),
     path("campaigns/<int:campaign_id>/causes/restore", campaigns.restore_causes, name="campaign-causes-restore"),
+    path("campaigns/<int:campaign_id>/desk/", campaign_desk.desk, name="campaign-desk"),
+    path("campaigns/<int:campaign_id>/desk/preview", campaign_desk.preview, name="campaign-desk-preview"),
     path("campaigns/<int:campaign_id>/operators/", campaign_operators.operators, name="campaign-operators"),
     path("campaigns/<int:campaign_id>/operators/found", campaign_operators.search, name="campaign-operators-found"),
     path("campaigns/<int:campaign_id>/operators/add", campaign_operators.add, name="campaign-operators-add"),

@@ -8,7 +8,8 @@
   for (const form of document.querySelectorAll("form[data-guard]")) {
     const note = form.querySelector("[data-unsaved]");
     const before = () => new URLSearchParams(new FormData(form)).toString();
-    const saved = before();
+    // A row that was added or moved by the server, for a browser without scripts, is not saved either.
+    const saved = "changed" in form.dataset ? null : before();
     let sent = false;
     const look = () => { if (note) note.hidden = before() === saved; };
     form.addEventListener("input", look);
@@ -69,6 +70,107 @@
         event.preventDefault();
         (row.nextElementSibling?.querySelector("input") ?? append()).focus();
       }
+    });
+  }
+
+  // --- the desk: dispositions ---
+
+  const dispositions = document.getElementById("dispositions");
+  const addDisposition = document.getElementById("add-disposition");
+  if (dispositions && addDisposition) {
+    const blank = document.getElementById("disposition").content;
+    const empty = document.getElementById("no-dispositions");
+    const placed = document.getElementById("placed");
+    const words = document.getElementById("words").dataset;
+    const form = dispositions.closest("form");
+    let dragged = null;
+
+    const nameOf = (row) => row.querySelector(".d-name input").value || words.nameless;
+    function changed() {
+      empty.hidden = dispositions.children.length > 0;
+      form.dispatchEvent(new Event("change"));
+    }
+    function tell(row) {
+      const place = [...dispositions.children].indexOf(row) + 1;
+      placed.textContent = words.placed.replace("%(name)s", nameOf(row)).replace("%(place)s", place);
+      row.classList.add("is-moved");
+      changed();
+    }
+    function move(row, step) {
+      const near = step < 0 ? row.previousElementSibling : row.nextElementSibling;
+      if (!near) return;
+      const focused = document.activeElement;
+      near[step < 0 ? "before" : "after"](row);
+      if (row.contains(focused)) focused.focus();
+      tell(row);
+    }
+    function show(row) { row.querySelector("[data-handle]").hidden = false; }
+
+    for (const row of dispositions.children) show(row);
+    let next = dispositions.children.length;
+    addDisposition.addEventListener("click", (event) => {
+      event.preventDefault();
+      const row = blank.firstElementChild.cloneNode(true);
+      const taken = new Set([...form.querySelectorAll("#dispositions [name=row]")].map((field) => field.value));
+      while (taken.has(String(next))) next += 1;
+      row.querySelector("[name=row]").value = next;
+      for (const field of row.querySelectorAll("[name$=-new]")) field.name = field.name.replace(/new$/, next);
+      for (const button of row.querySelectorAll("button")) button.value = next;
+      dispositions.append(row);
+      show(row);
+      row.querySelector(".d-name input").focus();
+      changed();
+    });
+    dispositions.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      const row = button?.closest("li");
+      if (!row) return;
+      event.preventDefault();
+      if (button.name === "remove") {
+        const other = row.nextElementSibling ?? row.previousElementSibling;
+        row.remove();
+        (other?.querySelector(".d-name input") ?? addDisposition).focus();
+        changed();
+      } else move(row, button.name === "up" ? -1 : 1);
+    });
+    dispositions.addEventListener("keydown", (event) => {
+      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!step || !event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      move(event.target.closest("li"), step);
+    });
+    dispositions.addEventListener("change", (event) => {
+      const row = event.target.closest("li");
+      const colour = row.querySelector("[data-colour]").value;
+      row.dataset.tone = colour || row.querySelector("[data-meaning]").selectedOptions[0].dataset.tone;
+    });
+    // A row is drawn by its handle alone: text in its fields can be selected as ever.
+    dispositions.addEventListener("pointerdown", (event) => {
+      for (const row of dispositions.children) row.draggable = false;
+      if (event.target.closest("[data-handle]")) event.target.closest("li").draggable = true;
+    });
+    dispositions.addEventListener("dragstart", (event) => {
+      dragged = event.target.closest?.("li") ?? null;
+      if (!dragged) return;
+      event.dataTransfer.effectAllowed = "move";
+      event.dataTransfer.setData("text/plain", nameOf(dragged));
+      dragged.classList.add("is-dragged");
+    });
+    dispositions.addEventListener("dragover", (event) => {
+      if (!dragged) return;
+      event.preventDefault();
+      const over = event.target.closest("li");
+      if (!over || over === dragged) return;
+      const box = over.getBoundingClientRect();
+      over[event.clientY < box.top + box.height / 2 ? "before" : "after"](dragged);
+    });
+    dispositions.addEventListener("drop", (event) => dragged && event.preventDefault());
+    dispositions.addEventListener("dragend", () => {
+      if (!dragged) return;
+      dragged.classList.remove("is-dragged");
+      dragged.draggable = false;
+      tell(dragged);
+      dragged = null;
     });
   }
 

@@ -188,6 +188,7 @@ def _parts(campaign: Campaign) -> dict[str, int]:
         "tiers": Tier.objects.filter(campaign=campaign).count(),
         "routes": Route.objects.filter(campaign=campaign).count(),
         "causes": campaign.causes.count(),
+        "dispositions": campaign.dispositions.filter(archived=False).count(),
         "variables": len(campaign.variables),
     }
 

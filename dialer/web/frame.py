@@ -18,6 +18,7 @@ TABS: Final = (
     ("campaign-parameters", gettext_lazy("Parameters"), "campaigns.view_campaign"),
     ("campaign-variables", gettext_lazy("Variables"), "campaigns.view_campaign"),
     ("campaign-causes", gettext_lazy("Causes"), "campaigns.view_campaign"),
+    ("campaign-desk", gettext_lazy("Desk"), "campaigns.view_campaign"),
     ("campaign-operators", gettext_lazy("Operators"), "agents.view_operator"),
     ("campaign-routes", gettext_lazy("Routes"), "campaigns.view_route"),
     ("subscribers", gettext_lazy("Subscribers"), "members.view_member"),
