@@ -35,14 +35,15 @@ def desk(request: HttpRequest, campaign: Campaign) -> HttpResponseBase:
     elif data is not None:
         if "standard" in data:
             rows.add_defaults()
-        if form.is_valid():
-            with transaction.atomic():
-                kept, changed = rows.keep(), form.keep()
-                if kept is None or changed is None:
-                    transaction.set_rollback(True)
-            if kept is not None and changed is not None:
-                messages.success(request, _told(kept, told_of(changed) if changed else ""))
-                return redirect(request.path)
+        valid = form.is_valid()
+        with transaction.atomic():
+            kept = rows.keep()
+            changed = form.keep() if valid else None
+            if kept is None or changed is None:
+                transaction.set_rollback(True)
+        if kept is not None and changed is not None:
+            messages.success(request, _told(kept, told_of(changed) if changed else ""))
+            return redirect(request.path)
     bad = data is not None and not arranged
     shown = {
         "form": form,
@@ -95,13 +96,14 @@ def _preview(request: HttpRequest, campaign: Campaign, form: DeskForm) -> dict[s
 
 
 def _member(campaign: Campaign, asked: str) -> Member | None:
-    found = Member.objects.filter(campaign=campaign, hidden=False).search(asked, campaign.default_region)
+    found = Member.objects.visible().filter(campaign=campaign).search(asked, campaign.default_region)
     return found.order_by("pk").first()
 
 
 def _values(request: HttpRequest, campaign: Campaign, member: Member | None, text: str) -> dict[str, Any]:
     """Return what fills the placeholders: of a subscriber, or an example in which a variable shows its own name."""
-    own = {"campaign": campaign.name, "operator": request.user.get_full_name() or request.user.get_username()}
+    reader: Any = request.user
+    own = {"campaign": campaign.name, "operator": reader.get_full_name() or reader.get_username()}
     if member is None:
         example = {name: f"[{name}]" for name in placeholders.names_in(text)}
         person = {"name": _("Anna Example"), "number": "+380501234567", "external_id": "C-1001"}

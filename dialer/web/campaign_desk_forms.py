@@ -208,6 +208,10 @@ class DispositionsForm:
             if parts["archived"]
         ]
 
+    def has_faults(self) -> bool:
+        """Tell whether something is told at a row."""
+        return any(row.faults for row in self.rows)
+
     def blank(self) -> Row:
         """Return an empty row; the page numbers it when it is added."""
         return Row("new")
