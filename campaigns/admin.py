@@ -31,6 +31,7 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     CauseRule,
+    Disposition,
     Gateway,
     Holiday,
     Route,
@@ -144,6 +145,27 @@ class CauseInline(admin.TabularInline):
     template = "admin/campaigns/campaign/causes.html"
 
 
+class DispositionInline(admin.TabularInline):
+    """The dispositions, to be looked at: they are set as a whole, on the campaign's page."""
+
+    model = Disposition
+    fields = ("position", "name", "meaning", "hotkey", "stop", "wait", "reset_retries", "archived")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    classes = ("collapse", "plain-rows")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who sees a campaign sees them."""
+        return request.user.has_perm("campaigns.view_campaign") or request.user.has_perm("campaigns.change_campaign")
+
+
 class TierInline(admin.TabularInline):
     model = Tier
     form = TierOfCampaignForm
@@ -173,7 +195,7 @@ class RouteInline(admin.StackedInline):
 class CampaignAdmin(OfCampaigns, KeptWhileUsed):
     campaign_path = "pk"
     form = CampaignForm
-    inlines = (TierInline, RouteInline, CauseInline)
+    inlines = (TierInline, RouteInline, CauseInline, DispositionInline)
     list_display = ("name", "shown_state", "priority", "calendar", "lines", "operators")
     list_filter = ("state",)
     list_select_related = ("calendar",)
@@ -201,6 +223,10 @@ class CampaignAdmin(OfCampaigns, KeptWhileUsed):
                 "connect_order", "waiting_sound", "answer_window", "abandon_message", "abandonment_cap", "record",
             )}),
             (_("Variables"), {"fields": ("variables",), "description": _("Put on every channel of the campaign.")}),
+            (_("Desk"), {
+                "fields": ("script", "call_back_grace", "wrap_up_extension"),
+                "description": _("Its links and dispositions are set on the page “Desk” of the campaign."),
+            }),
             (_("Cause"), {
                 "fields": ("minus_limit", "error_stops_number_only"),
                 "description": "" if obj else _("The usual causes are set; they can be changed once it is saved."),

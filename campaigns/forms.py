@@ -59,7 +59,12 @@ class CampaignForm(forms.ModelForm):
             "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
             "error_stops_number_only", "minus_limit", "wrap_up_until_result", "connect_order", "answer_window",
             "waiting_sound", "abandon_message", "abandonment_cap", "record", "default_region", "zone_from_number",
+            "script", "call_back_grace", "wrap_up_extension",
         )  # fmt: skip
+
+    def clean_script(self) -> str:
+        """Return the script with line ends as programs write them; browsers send others."""
+        return str(self.cleaned_data["script"]).replace("\r\n", "\n")
 
 
 class BaseHolidayFormSet(BaseInlineFormSet):

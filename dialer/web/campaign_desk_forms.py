@@ -84,9 +84,6 @@ class DeskForm(SettingsForm):
             found.default = Campaign._meta.get_field(name).get_default()  # type: ignore[union-attr]
         self.link_faults: dict[tuple[int, str], list[str]] = {}
 
-    def clean_script(self) -> str:
-        return str(self.cleaned_data["script"]).replace("\r\n", "\n")
-
     def clean_desk_links(self) -> list[dict[str, str]]:
         links: list[dict[str, str]] = self.cleaned_data["desk_links"] or []
         if len(links) > placeholders.MOST_LINKS:

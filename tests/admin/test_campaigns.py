@@ -410,3 +410,17 @@ def test_a_bad_gateway_is_refused_at_the_field(browser: Browser, changes: dict[s
     edited = reverse("admin:campaigns_gateway_change", args=[Gateway.objects.get().pk])
     assert browser.send(edited, capacity="12").status_code == 302
     assert Gateway.objects.get().capacity == 12
+
+
+def test_dispositions_are_shown_to_be_looked_at(browser: Browser, campaign: Campaign) -> None:
+    actions.set_dispositions(campaign.pk, [{"name": "Wrong number", "meaning": "failure", "hotkey": "4"}])
+    text = browser.client.get(page(campaign)).content.decode()
+    assert "Wrong number" in text
+    assert 'name="dispositions-0-name"' not in text
+
+
+def test_a_script_is_kept_as_it_was_typed(browser: Browser, campaign: Campaign) -> None:
+    assert browser.send(page(campaign), script="Hello {name}\r\nBye").status_code == 302
+    campaign.refresh_from_db()
+    assert campaign.script == "Hello {name}\nBye"
+    assert faults(browser.send(page(campaign), script="Hello {name"))["script"]

@@ -184,6 +184,52 @@ class TestCampaigns:
         assert set(faults(supervisor.put(path, {**causes, "minus": ["busy!"]}))) == {"busy!"}
         assert set(faults(supervisor.put(path, {"error": []}))) == {"retry", "ok", "minus"}
 
+    def test_dispositions_are_read_and_set_as_a_whole(self, supervisor: Caller, campaign: Campaign) -> None:
+        path = f"dialer/{campaign.pk}/dispositions"
+        assert supervisor.get(path).json() == {"dispositions": []}
+        rows: list[dict[str, Any]] = [
+            {"name": "Sold", "meaning": "success", "hotkey": "1"},
+            {"name": "Later", "meaning": "call_back", "hotkey": "2", "requires": ["call_back_at"], "colour": "wrap"},
+            {"name": "Gone", "meaning": "failure", "stop": "number", "wait": 60, "reset_retries": True},
+        ]
+        usual = {
+            "colour": "", "hotkey": "", "requires": [], "wait": None, "stop": "", "reset_retries": False,
+            "archived": False,
+        }  # fmt: skip
+        whole = {"dispositions": [{**usual, **row} for row in rows]}
+        assert supervisor.put(path, {"dispositions": rows}).json() == whole
+        assert supervisor.put(path, supervisor.get(path).json()).json() == whole
+        bad = [
+            rows[0], {"name": "Sold", "meaning": "maybe", "colour": "pink", "hotkey": 1, "requires": "comment"},
+            {"meaning": "failure", "wait": "60", "what": 1},
+        ]  # fmt: skip
+        assert set(faults(supervisor.put(path, {"dispositions": bad}))) == {
+            "dispositions[1].meaning", "dispositions[1].colour", "dispositions[1].hotkey", "dispositions[1].requires",
+            "dispositions[2].name", "dispositions[2].wait", "dispositions[2].what",
+        }  # fmt: skip
+        assert set(faults(supervisor.put(path, {"dispositions": [*rows, {**rows[2], "hotkey": "1"}]}))) == {
+            "dispositions[3].name", "dispositions[3].hotkey",
+        }  # fmt: skip
+        assert supervisor.get(path).json() == whole
+        assert supervisor.put(path, {"dispositions": []}).json() == {"dispositions": []}
+
+    def test_script_and_links_are_settings(self, supervisor: Caller, campaign: Campaign) -> None:
+        path = f"dialer/{campaign.pk}"
+        given = {
+            "script": "Hello {name}\n ", "desk_links": [{"name": "CRM", "url": "https://crm.example/{contact_id}"}],
+            "call_back_grace": 60, "wrap_up_extension": 0,
+        }  # fmt: skip
+        shown = supervisor.patch(path, given).json()
+        assert {name: shown[name] for name in given} == given
+        links = [{"name": "CRM", "url": "https://crm.example/"}, {"name": "CRM", "url": "ftp://x"}, {"name": "Old"}]
+        assert set(faults(supervisor.patch(path, {"desk_links": links}))) == {"desk_links[2].url"}
+        assert set(faults(supervisor.patch(path, {"desk_links": links[:2]}))) == {
+            "desk_links[1].name", "desk_links[1].url",
+        }  # fmt: skip
+        assert set(faults(supervisor.patch(path, {"script": "{", "wrap_up_extension": 3601}))) == {
+            "script", "wrap_up_extension",
+        }  # fmt: skip
+
     def test_operators_are_read_and_set_as_a_whole(self, supervisor: Caller, campaign: Campaign) -> None:
         first, second = factories.make_operator(campaign), factories.make_operator()
         path = f"dialer/{campaign.pk}/tiers"
