@@ -155,7 +155,7 @@ class DispositionInline(admin.TabularInline):
     can_delete = False
     classes = ("collapse", "plain-rows")
 
-    def has_add_permission(self, request: HttpRequest, obj: Any) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

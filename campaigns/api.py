@@ -16,7 +16,7 @@ from agents import actions as agents
 from agents.models import Operator, Tier
 from campaigns import actions
 from campaigns.actions import RunAnswer
-from campaigns.fields import link_faults
+from campaigns.fields import check_placeholders, link_faults
 from campaigns.models import (
     Calendar,
     Campaign,
@@ -201,6 +201,7 @@ class LinkBody(Body):
 class CampaignBody(ModelBody):
     script = Text(
         required=False, allow_blank=True, max_length=10_000, trim_whitespace=False,
+        validators=[check_placeholders],
         help_text="What operators read. {name}, {number}, {external_id}, {campaign}, {operator} and variables are "
         "filled in.",
     )  # fmt: skip

@@ -192,7 +192,7 @@ class TestCampaigns:
             {"name": "Later", "meaning": "call_back", "hotkey": "2", "requires": ["call_back_at"], "colour": "wrap"},
             {"name": "Gone", "meaning": "failure", "stop": "number", "wait": 60, "reset_retries": True},
         ]
-        usual = {
+        usual: dict[str, Any] = {
             "colour": "", "hotkey": "", "requires": [], "wait": None, "stop": "", "reset_retries": False,
             "archived": False,
         }  # fmt: skip
