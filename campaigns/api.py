@@ -226,12 +226,8 @@ class CampaignBody(ModelBody):
     def validate_desk_links(self, links: Any) -> Any:
         """Tell what is wrong with a link at its name or its url."""
         faults: list[dict[str, list[str]]] = [{} for _link in links]
-        for place, link in enumerate(links):  # a change of some fields asks for none within them
-            for part in {"name", "url"} - link.keys():
-                faults[place][part] = [_("Say it: a link has a name and a url.")]
-        if not any(faults):
-            for (place, part), told in link_faults(links).items():
-                faults[place][part] = told
+        for (place, part), told in link_faults(links).items():
+            faults[place][part] = told
         if any(faults):
             raise serializers.ValidationError(faults)
         return [dict(link) for link in links]

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.django_db
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """14:00 in Kyiv, where the calendars are; a Monday."""
-TABS = ("", "parameters/", "variables/", "causes/", "operators/", "routes/")
+TABS = ("", "parameters/", "variables/", "causes/", "desk/", "operators/", "routes/")
 
 
 @pytest.fixture(autouse=True)
@@ -276,11 +276,12 @@ def test_a_lower_maximum_ends_those_over_it(supervisor: Client, campaign: Campai
 def test_every_parameter_of_the_campaign_is_on_a_page(supervisor: Client, campaign: Campaign) -> None:
     from campaigns.forms import CampaignForm  # the admin's form: the whole of what may be set
     from dialer.web import campaign_forms as forms
+    from dialer.web.campaign_desk_forms import DeskForm
 
     shown = {"variables"}
-    for form in (forms.GeneralForm, forms.ParametersForm, forms.CauseSettingsForm):
+    for form in (forms.GeneralForm, forms.ParametersForm, forms.CauseSettingsForm, DeskForm):
         shown |= set(form.base_fields)
-    assert shown == set(CampaignForm.base_fields)
+    assert shown == {*CampaignForm.base_fields, "desk_links"}  # links are rows: the admin has none
     grouped = [name for group in forms.ParametersForm.groups_of for name in group.fields]
     assert sorted(grouped) == sorted(forms.ParametersForm.base_fields)
 
