@@ -309,6 +309,14 @@ def end_wrap_up_for(attempt_id: int, now: datetime) -> int:
     return _end_wrap_ups(Q(last_attempt=attempt_id), now, Value(now))
 
 
+def extend_wrap_up(operator_id: int, attempt_id: int, by: timedelta, now: datetime) -> datetime | None:
+    """Put off the end of an operator's wrap-up after this attempt; return when it ends now, ``None`` if it is over."""
+    his = Operator.objects.filter(pk=operator_id, state=OperatorState.WRAP_UP, last_attempt=attempt_id)
+    if not his.filter(wrap_up_until__gt=now).update(wrap_up_until=F("wrap_up_until") + by):
+        return None
+    return his.values_list("wrap_up_until", flat=True).get()
+
+
 def _end_wrap_ups(which: Q, now: datetime, idle_since: Any) -> int:
     """End these wrap-ups, in the order of ids; who is just being changed by another is left to the next time."""
     over = (

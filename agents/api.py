@@ -103,6 +103,10 @@ class OperatorsQuery(Query):
 
 class StatusBody(Body):
     status = Choice(list(STATUSES.values()))
+    reason = Text(
+        required=False, allow_blank=True, max_length=actions.MOST_REASON,
+        help_text="Why, in a word: kept with his periods, and shown on the board.",
+    )  # fmt: skip
 
 
 def _show(operator_id: int) -> Any:
@@ -189,9 +193,9 @@ class OperatorStatusView(Endpoint):
     def put(self, request: Any, operator: str) -> Response:
         """During a call it is stored (`next_status`) and holds after the wrap-up."""
         found = find_operator(request.user, operator, ANY_STATUS)
-        word = self.read(StatusBody)["status"]
-        chosen = next(status for status, known in STATUSES.items() if known == word)
-        actions.set_status(found.pk, chosen, by=request.user)
+        body = self.read(StatusBody)
+        chosen = next(status for status, known in STATUSES.items() if known == body["status"])
+        actions.set_status(found.pk, chosen, by=request.user, reason=body.get("reason", ""))
         return Response(_show(found.pk))
 
 

@@ -15,6 +15,7 @@ class DialerConfig(AppConfig):
         verbs.register(
             verbs.Engine(
                 report_result=results.report_result,
+                extend=results.extend,
                 hang_up=calls.hang_up,
                 withdraw_unsent=calls.withdraw_unsent,
                 withdraw_number=calls.withdraw_number,

@@ -261,6 +261,10 @@ class Attempt(models.Model):
     result_deadline = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
     result_at = models.DateTimeField(null=True)
+    disposition = models.CharField(_("disposition"), max_length=60, blank=True, default="")
+    """What its operator called it: the name of a disposition of the campaign, as it was then."""
+    extended = models.PositiveIntegerField(default=0)
+    """Seconds by which the operator put off the end of his wrap-up and of the time for the result."""
     comment = models.TextField(blank=True, default="")
     recording = models.CharField(max_length=300, blank=True, default="")
     """Where the switch was told to keep the conversation, below its folder of recordings."""

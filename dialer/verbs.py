@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
@@ -40,6 +41,7 @@ class Engine:
     """What ``dialer.engine`` registers; the functions below say what each does."""
 
     report_result: Callable[..., dict[str, Any]]
+    extend: Callable[..., dict[str, datetime | None]]
     hang_up: Callable[..., None]
     withdraw_unsent: Callable[..., int]
     withdraw_number: Callable[..., int]
@@ -158,6 +160,14 @@ def report_result(
     Raises ``ValidationError`` with every fault by field, ``ObjectDoesNotExist``, or ``Refused``.
     """
     return engine().report_result(campaign_id, member_id, body, by=by)
+
+
+def extend(attempt_id: int, seconds: int) -> dict[str, datetime | None]:
+    """Put off the end of an operator's wrap-up after a call, and of the time for its result; return both ends.
+
+    Raises ``DoesNotExist`` or ``Refused``.
+    """
+    return engine().extend(attempt_id, seconds)
 
 
 def hang_up(attempt_id: int, *, by: AbstractBaseUser | None = None) -> None:

@@ -473,13 +473,17 @@ def apply_result(
     not_before: datetime | None,
     counted: bool,
     minus_in_row: int,
+    callback: bool = False,
+    sticky_operator_id: int | None = None,
 ) -> bool:
     """Let a result (or that none came) release a subscriber who was held for it: he waits for the next call, or ends.
 
     ``stop_ids`` stop by the result; ``reactivate_id`` or ``new_number`` (added above his highest priority) is active
     again, and with ``request_next`` the number of the next attempt. ``extra_attempts`` more are granted over the
     maximum. ``reset_counters`` sets his counters and those of his numbers to 0, this attempt's among them; numbers
-    that are stopped stay so. Without ``end_cause`` he ends as ``let_go`` rules.
+    that are stopped stay so. Without ``end_cause`` he ends as ``let_go`` rules. ``callback``: ``not_before`` is when he
+    is called back, by this operator alone until the campaign's grace is over if one is named; it takes the place of
+    what was promised before.
 
     ``False`` when this attempt does not hold him for a result. Raises ``ValidationError`` for a number that cannot be
     dialled and ``Refused`` (NUMBER_TAKEN) for one of another subscriber. The caller wakes the dial loop.
@@ -510,6 +514,11 @@ def apply_result(
         member.tried = False
         member.counts_after = attempt_id
     member.extra_attempts += extra_attempts
+    if callback and not_before is not None:
+        member.callback, member.due_at = True, not_before
+        grace = timedelta(seconds=member.campaign.call_back_grace)
+        member.sticky_operator_id = sticky_operator_id
+        member.sticky_until = not_before + grace if sticky_operator_id else None
     _settle(
         member, MemberState.HELD, now=now, cause=end_cause or _end_of(member), success=success, not_before=not_before
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +43,21 @@ def report_result(
     member = Member.objects.get(pk=member_id, campaign=campaign, hidden=False)
     if not isinstance(body, dict):
         raise ValidationError({"success": ["The body is a JSON object with the field success."]})
-    known = frozenset(member.communications.values_list("digits", flat=True))
-    result, faults = policy.read_result(body, partial(_digits, known=known, region=campaign.default_region))
-    if result is None:
-        raise ValidationError(faults)
-    attempt = _attempt_meant(member, result)
+    known = dict(member.communications.values_list("digits", "number"))
+    attempt = _attempt_meant(member, body.get("attempt"))
+    whole, faults = _complete(campaign, attempt, body, known)
+    result, others = policy.read_result(whole, partial(_digits, known=known, region=campaign.default_region))
+    if result is None or faults:
+        raise ValidationError(others | faults)
     try:
         if attempt is None:
             raise Refused("NOT_CONNECTED", "There was no such call with this subscriber.")
-        verdict = _take(attempt, campaign, result, body)
+        with transaction.atomic():
+            if result.do_not_call:
+                # Before any other lock: no pass claims from here to the end of the transaction.
+                asked = f"Asked in call {attempt.pk}"
+                members.add_many_do_not_call([members.Listing(digits, reason=asked) for digits in known], by=by)
+            verdict = _take(attempt, campaign, result, whole)
     except Refused as refusal:
         _keep(member, attempt, body, Verdict.REFUSED, refusal.message, by)
         raise
@@ -59,12 +65,34 @@ def report_result(
     return {"attempt": attempt.pk, "result": verdict}
 
 
-def _attempt_meant(member: Member, result: policy.Result) -> Attempt | None:
+def _attempt_meant(member: Member, named: object) -> Attempt | None:
     """The attempt that a result is about: the one it names, else his last that was connected, else his last."""
     his = Attempt.objects.filter(member=member)
-    if result.attempt is not None:
-        return his.filter(pk=result.attempt).first()
+    if isinstance(named, int) and not isinstance(named, bool) and 0 <= named <= policy.LARGEST_ID:
+        return his.filter(pk=named).first()
+    if named is not None:
+        return None  # a fault of the body, told with the others
     return his.filter(bridged_at__isnull=False).order_by("-pk").first() or his.order_by("-pk").first()
+
+
+def _complete(
+    campaign: Campaign, attempt: Attempt | None, body: dict[str, Any], known: Mapping[str, str]
+) -> tuple[dict[str, Any], policy.Faults]:
+    """Return a result with what its disposition stands for, and what is wrong with that by field."""
+    named = body.get("disposition")
+    if named is None or named == "":
+        return body, {}
+    # One that is offered no more may be on the screen of a desk still.
+    found = campaign.dispositions.filter(name=named).first() if isinstance(named, str) else None
+    if found is None:
+        offered = campaign.dispositions.filter(archived=False).values_list("name", flat=True)
+        told = f"One of: {', '.join(offered)}." if offered else "This campaign defines none."
+        return body, {"disposition": [told]}
+    disposition = policy.Disposition(
+        name=found.name, meaning=found.meaning, requires=frozenset(found.requires), wait=found.wait, stop=found.stop,
+        reset_retries=found.reset_retries,
+    )  # fmt: skip
+    return policy.complete(body, disposition, known.get(attempt.digits, attempt.digits) if attempt else "")
 
 
 def _keep(
@@ -98,8 +126,10 @@ def _take(attempt: Attempt, campaign: Campaign, result: policy.Result, body: dic
         if given.result_deadline is not None and now > given.result_deadline:
             raise Refused("TIMED_OUT", "The time for a result of this call is over.")
         _check_next(rows, campaign, result)
+        _check_call_back(rows, result, now)
         given.result, given.result_at, given.comment = said, now, result.comment
-        rows.changed |= {"result", "result_at", "comment", "result_state"}
+        given.disposition = body.get("disposition") or ""
+        rows.changed |= {"result", "result_at", "comment", "disposition", "result_state"}
         verbs.tell_operators(given.operator_id)
         if rows.live:
             given.result_state = ResultState.STORED
@@ -119,6 +149,15 @@ def _check_next(rows: Held, campaign: Campaign, result: policy.Result) -> None:
     other = Communication.objects.filter(campaign=rows.member.campaign_id, digits=digits).exclude(member=rows.member)
     if other.exists():
         raise Refused("NUMBER_TAKEN", f"next_communication: {result.next_communication} belongs to another subscriber.")
+
+
+def _check_call_back(rows: Held, result: policy.Result, now: datetime) -> None:
+    """Refuse a call back that cannot be made. Raises ``ValidationError``."""
+    at, expire_at = result.call_back_at, rows.member.expire_at
+    if at is not None and at > now + timedelta(seconds=policy.LONGEST_WAIT):
+        raise ValidationError({"call_back_at": ["At most a year from now."]})
+    if at is not None and expire_at is not None and at >= expire_at:
+        raise ValidationError({"call_back_at": [f"He expires before that, at {expire_at.isoformat()}."]})
 
 
 def apply_stored(rows: Held, campaign: Campaign) -> None:
@@ -183,6 +222,8 @@ def _apply(
         end_cause=decision.end_cause,
         success=decision.success,
         not_before=decision.not_before,
+        callback=result.call_back_at is not None,
+        sticky_operator_id=rows.attempt.operator_id if result.call_back_mine else None,
         counted=decision.counted,
         minus_in_row=0,
     )
@@ -206,6 +247,35 @@ def _settle(rows: Held, decision: policy.ResultDecision, state: ResultState) -> 
     rows.attempt.outcome, rows.attempt.counted, rows.attempt.result_state = decision.outcome, decision.counted, state
     rows.changed |= {"outcome", "counted", "result_state"}
     rows.save()
+
+
+def extend(attempt_id: int, seconds: int) -> dict[str, datetime | None]:
+    """Put off the end of an operator's wrap-up after this call, and of the time for its result, by so many seconds.
+
+    Returns ``wrap_up_until`` and ``result_until``. Raises ``Refused``: TOO_LONG when the campaign does not allow so
+    much in all, OVER when neither runs any more.
+    """
+    with calls.held(attempt_id) as rows:
+        if rows is None:
+            raise Attempt.DoesNotExist
+        given, now = rows.attempt, clock.now()
+        most = Campaign.objects.values_list("wrap_up_extension", flat=True).get(pk=given.campaign_id)
+        left = max(0, most - given.extended)
+        if seconds > left:
+            raise Refused("TOO_LONG", f"This campaign allows {left} s more.")
+        by = timedelta(seconds=seconds)
+        wrap_up_until = agents.extend_wrap_up(given.operator_id, given.pk, by, now)
+        deadline = given.result_deadline
+        if given.result_state != ResultState.AWAITED or deadline is None or deadline <= now:
+            deadline = None
+        if wrap_up_until is None and deadline is None:
+            raise Refused("OVER", "The wrap-up of this call is over, and its result is not awaited.")
+        if deadline is not None:
+            deadline += by
+            rows.set(result_deadline=deadline)
+        rows.set(extended=given.extended + seconds)
+        verbs.tell_operators(given.operator_id)
+        return {"wrap_up_until": wrap_up_until, "result_until": deadline}
 
 
 def time_out(attempt_id: int) -> bool:

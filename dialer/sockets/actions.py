@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef
 
 from agents import actions as agents
 from agents.models import Operator
-from dialer import clock
+from dialer import clock, verbs
 from dialer.sockets.models import Client
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,19 @@ def connect(client_id: UUID, operator_id: int) -> None:
         agents.client_connected(operator_id)
 
 
+def lead(client_id: UUID, operator_id: int) -> None:
+    """Make this client the one that its operator works at; his others are told."""
+    Client.objects.filter(pk=client_id).update(leads_since=clock.now())
+    verbs.tell_operators(operator_id)
+
+
 @transaction.atomic
 def disconnect(client_id: UUID, operator_id: int) -> None:
     """Note that a client is gone; with the last one its operator is lost. Twice does no harm."""
     operator = _lock(operator_id)
     Client.objects.filter(pk=client_id).delete()
     _lose_if_alone(operator, clock.now())
+    verbs.tell_operators(operator_id)
 
 
 def renew(clients: Mapping[UUID, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -13,8 +14,9 @@ from agents import actions
 from agents.api import STATUSES, StatusBody
 from dialer import verbs
 from dialer.api import errors
-from dialer.api.fields import LARGEST_ID, Body, Flag
+from dialer.api.fields import LARGEST_ID, Body, Flag, Whole
 from dialer.models import Attempt
+from dialer.sockets import actions as leases
 from dialer.sockets.sign_in import Identity
 from dialer.sockets.views import Message
 
@@ -29,6 +31,11 @@ class CallCentreModeBody(Body):
     on = Flag()
 
 
+class ExtendBody(Body):
+    attempt = Whole(min_value=1, max_value=LARGEST_ID)
+    seconds = Whole(min_value=1, max_value=3600)
+
+
 def _read(body: type[Body], said: Said) -> dict[str, Any]:
     reader = body(data=said)
     reader.is_valid(raise_exception=True)
@@ -36,9 +43,10 @@ def _read(body: type[Body], said: Said) -> dict[str, Any]:
 
 
 def _status(who: Identity, operator_id: int, said: Said) -> Message:
-    word = _read(StatusBody, said)["status"]
-    chosen = next(status for status, known in STATUSES.items() if known == word)
-    actions.set_status(operator_id, chosen, by=get_user_model().objects.get(pk=who.user_id))
+    body = _read(StatusBody, said)
+    chosen = next(status for status, known in STATUSES.items() if known == body["status"])
+    by = get_user_model().objects.get(pk=who.user_id)
+    actions.set_status(operator_id, chosen, by=by, reason=body.get("reason", ""))
     return {}
 
 
@@ -67,6 +75,12 @@ def _hang_up(who: Identity, operator_id: int, said: Said) -> Message:
     return {}
 
 
+def _extend(who: Identity, operator_id: int, said: Said) -> Message:
+    body = _read(ExtendBody, said)
+    his = Attempt.objects.get(pk=body["attempt"], operator=operator_id)
+    return {name: at and at.isoformat() for name, at in verbs.extend(his.pk, body["seconds"]).items()}
+
+
 def _attempt(operator_id: int, said: Said) -> Attempt:
     """Return the attempt of his that a command is about. Raises ``ValidationError``, ``DoesNotExist``."""
     named = said.get("attempt")
@@ -81,15 +95,22 @@ COMMANDS: Mapping[str, Callable[[Identity, int, Said], Message]] = {
     "call_centre_mode": _call_centre_mode,
     "result": _result,
     "hang_up": _hang_up,
+    "extend": _extend,
 }
+TAKE_OVER = "take_over"
+"""The one that is about the client itself."""
 
 
-def obey(who: Identity, operator_id: int, command: str, said: Said) -> Message:
+def obey(who: Identity, operator_id: int, client_id: UUID, command: str, said: Said) -> Message:
     """Do what a client asked; return what its answer says, ``ok`` or the problem."""
     try:
+        if command == TAKE_OVER:
+            _read(NothingBody, said)
+            leases.lead(client_id, operator_id)
+            return {"ok": True}
         do = COMMANDS.get(command)
         if do is None:
-            known = ", ".join(COMMANDS)
+            known = ", ".join([*COMMANDS, TAKE_OVER])
             raise ValidationError({"type": f"There is no command “{command[:40]}”; there are {known}."})
         return {"ok": True, **do(who, operator_id, said)}
     except Exception as error:

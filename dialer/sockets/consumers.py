@@ -241,7 +241,7 @@ class OperatorSocket(Socket):
     async def begin(self) -> None:
         await hub.here().join(self, self.operator_id)
         self._shown = self.newest
-        await self.tell(self._shown.snapshot())
+        await self.tell(self._shown.snapshot() | {"client": str(self.id)})
 
     async def leave(self) -> None:
         await hub.here().leave(self, self.operator_id)
@@ -262,7 +262,7 @@ class OperatorSocket(Socket):
 
     async def obey(self, command: str, said: Message) -> Message:
         assert self.identity is not None
-        answer = await database.ask(commands.obey, self.identity, self.operator_id, command, said)
+        answer = await database.ask(commands.obey, self.identity, self.operator_id, self.id, command, said)
         # Whether or not the broker tells of it.
         hub.here().wake([self.operator_id])
         return answer

@@ -16,6 +16,8 @@ class Client(models.Model):
     connected_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     """Its web process renews this for as long as the client gives signs of life."""
+    leads_since = models.DateTimeField(null=True)
+    """Of several desks of one operator the one that asked last is the one he works at; empty: it never asked."""
 
     class Meta:
         default_permissions = ()

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 from django.db.models import Q
 
 from agents.api import STATES, STATUSES
-from agents.models import Operator, OperatorState
-from campaigns.models import Campaign
-from dialer.models import Attempt, OperatorTry, ResultState
+from agents.models import Operator, OperatorState, OperatorStatus
+from campaigns.models import Campaign, ConnectOrder
+from dialer.models import Attempt, KillReason, OperatorTry, ResultState
+from dialer.sockets.models import Client
 
 Message: TypeAlias = dict[str, Any]
 
@@ -28,7 +29,7 @@ class View:
 
     state: Message
     calls: dict[int, Message] = field(default_factory=dict)
-    """By attempt: the live one once his phone is rung, the last one, and those whose result is awaited."""
+    """By attempt: the live one from its reservation on, the last one, and those whose result is awaited."""
     campaigns: dict[int, Message] = field(default_factory=dict)
     """Those that he serves."""
 
@@ -53,31 +54,39 @@ class View:
 def read(operator_ids: Collection[int], known: Mapping[int, Collection[int]]) -> dict[int, View]:
     """Read what these operators are shown; ``known``: attempts by operator that they were told of and not the end of.
 
-    Four statements, whatever there is. An operator who does not exist is left out.
+    Five statements at most, whatever there is. An operator who does not exist is left out.
     """
     operators = {operator.pk: operator for operator in Operator.objects.filter(pk__in=operator_ids)}
     views = {pk: View(_state(operator)) for pk, operator in operators.items()}
     last = {operator.last_attempt_id for operator in operators.values()} - {None}
     told = {attempt for ids in known.values() for attempt in ids}
-    attempts = Attempt.objects.select_related("member", "communication", "campaign").filter(
-        Q(operator__in=operators, ended_at__isnull=True, operator_ringing_at__isnull=False)
+    attempts = Attempt.objects.select_related("member", "communication", "campaign__calendar", "operator").filter(
+        Q(operator__in=operators, ended_at__isnull=True)
         | Q(operator__in=operators, result_state=ResultState.AWAITED)
         | Q(pk__in=last | told)
     )
     found = {attempt.pk: attempt for attempt in attempts.order_by("pk")}
     for attempt in found.values():
-        if attempt.operator_id in views and _was_rung(attempt):
-            views[attempt.operator_id].calls[attempt.pk] = _call(attempt)
+        holder = attempt.operator_id
+        if holder in views and _is_shown(attempt, known.get(holder, ())):
+            views[holder].calls[attempt.pk] = _call(attempt, operators[holder])
     _show_calls_that_went_on(views, found, known)
+    for operator in operators.values():
+        if his_last := views[operator.pk].calls.get(operator.last_attempt_id or 0):
+            views[operator.pk].state["extendable"] = his_last["result_extendable"]
+    leading = Client.objects.filter(operator__in=operators, leads_since__isnull=False).order_by("leads_since", "pk")
+    for operator_id, client_id in leading.values_list("operator_id", "pk"):
+        views[operator_id].state["leader"] = str(client_id)
     served = Campaign.objects.filter(tiers__operator__in=operators)
     for operator_id, pk, name, state in served.values_list("tiers__operator_id", "id", "name", "state"):
         views[operator_id].campaigns[pk] = {"id": pk, "name": name, "state": state}
     return views
 
 
-def _was_rung(attempt: Attempt) -> bool:
-    """Tell whether the phone of the operator who holds it was rung: until then there is nothing to show."""
-    return attempt.seeking_since is None and attempt.operator_ringing_at is not None
+def _is_shown(attempt: Attempt, known: Collection[int]) -> bool:
+    """Tell whether its operator has anything of it: one that never rang his phone is of interest while it is live."""
+    began = attempt.operator_ringing_at is not None or attempt.ended_at is None
+    return attempt.seeking_since is None and (began or attempt.pk in known)
 
 
 def _show_calls_that_went_on(
@@ -97,7 +106,8 @@ def _show_calls_that_went_on(
     for operator_id, attempt in gone:
         gave_up = tries.get((operator_id, attempt))
         ended_at = gave_up.ended_at if gave_up else found[attempt].seeking_since or found[attempt].reserved_at
-        views[operator_id].calls[attempt] = _call(found[attempt]) | {
+        views[operator_id].calls[attempt] = _call(found[attempt], found[attempt].operator) | {
+            "stage": "ended",
             "ringing_at": _iso(gave_up.ringing_at) if gave_up else None,
             "connected_at": None,
             "ended_at": _iso(ended_at),
@@ -121,34 +131,72 @@ def _state(operator: Operator) -> Message:
         "next_status": STATUSES.get(operator.next_status),
         "status_since": _iso(operator.status_since),
         "forced_break": operator.forced_break,
+        "reason": operator.change_reason if operator.status == OperatorStatus.ON_BREAK else "",
         "state": STATES[operator.state],
         "since": _iso(operator.state_since),
         "until": _iso(until),
         "call_centre_mode": operator.call_centre_mode,
         "phone_registered": operator.registered,
+        "extendable": 0,
+        "leader": None,
     }
 
 
-def _call(attempt: Attempt) -> Message:
+def _stage(attempt: Attempt) -> tuple[str, datetime]:
+    """Return how far a call is, for its operator, and since when; whose phone rings first depends on its order."""
+    subscriber_first = attempt.connect_order == ConnectOrder.SUBSCRIBER_FIRST
+    rings = "ringing", attempt.operator_ringing_at
+    dials = "dialling", attempt.subscriber_created_at or (None if subscriber_first else attempt.operator_answered_at)
+    for stage, since in (
+        ("ended", attempt.ended_at),
+        ("connected", attempt.bridged_at),
+        *((rings, dials) if subscriber_first else (dials, rings)),
+    ):
+        if since:
+            return stage, since
+    return "reserved", attempt.operator_reserved_at or attempt.reserved_at
+
+
+def _ended_by(attempt: Attempt) -> str:
+    """Return who ended a call: a word, empty when nobody in particular did."""
+    if attempt.kill_reason != KillReason.PERSON:
+        return attempt.ended_by
+    return "operator" if attempt.killed_by_id and attempt.killed_by_id == attempt.operator.user_id else "supervisor"
+
+
+def _call(attempt: Attempt, operator: Operator) -> Message:
     live = attempt.ended_at is None
     may_report = live and attempt.bridged_at is not None and attempt.campaign.wait_for_result
     awaited = attempt.result_state == ResultState.AWAITED
+    wraps_up = operator.state == OperatorState.WRAP_UP and operator.last_attempt_id == attempt.pk
+    extendable = max(0, attempt.campaign.wrap_up_extension - attempt.extended) if awaited or wraps_up else 0
+    stage, since = _stage(attempt)
     return {
         "attempt": attempt.pk,
+        "attempt_number": attempt.counted_before + 1,
+        "stage": stage,
+        "since": _iso(since),
         "campaign": {"id": attempt.campaign_id, "name": attempt.campaign.name},
         "member": attempt.member_id,
         "name": attempt.member.name,
         "external_id": attempt.member.external_id,
         "number": attempt.communication.number if attempt.communication else attempt.digits,
+        "time_zone": attempt.member.time_zone or attempt.campaign.calendar.time_zone,
         "variables": attempt.variables,
+        "reserved_at": _iso(attempt.operator_reserved_at or attempt.reserved_at),
+        "dialled_at": _iso(attempt.subscriber_created_at),
+        "answered_at": _iso(attempt.subscriber_answered_at),
         "ringing_at": _iso(attempt.operator_ringing_at),
         "connected_at": _iso(attempt.bridged_at),
         "ended_at": _iso(attempt.ended_at),
         "cause": attempt.cause,
+        "ended_by": _ended_by(attempt),
         "talk": round(attempt.talk_seconds),
+        "disposition": attempt.disposition,
         "result": attempt.result_state,
         "result_wanted": awaited or (may_report and not attempt.result_state),
         "result_until": _iso(attempt.result_deadline) if awaited else None,
+        "result_extendable": extendable,
     }
 
 
@@ -175,14 +223,19 @@ def differences(old: View, new: View) -> Iterator[Message]:
 
 def _stages(old: Message | None, new: Message) -> Iterator[Message]:
     attempt = new["attempt"]
-    if old is None:
-        yield {"type": "call", **new}
     was: Mapping[str, Any] = old or {}
+    if old is None and not new["ringing_at"]:
+        yield {"type": "reserved", **new}
+    elif new["ringing_at"] and not was.get("ringing_at"):
+        yield {"type": "call", **new}
+    if old is not None and new["stage"] != old["stage"]:
+        yield {"type": "stage", "attempt": attempt, "stage": new["stage"], "at": new["since"]}
     if new["connected_at"] and not was.get("connected_at"):
         yield {"type": "connected", "attempt": attempt, "at": new["connected_at"]}
     if new["ended_at"] and not was.get("ended_at"):
         yield {
-            "type": "ended", "attempt": attempt, "at": new["ended_at"], "cause": new["cause"], "talk": new["talk"]
+            "type": "ended", "attempt": attempt, "at": new["ended_at"], "cause": new["cause"], "talk": new["talk"],
+            "ended_by": new["ended_by"],
         }  # fmt: skip
     wanted = (new["result_wanted"], new["result_until"])
     if new["result_wanted"] and wanted != (was.get("result_wanted"), was.get("result_until")):

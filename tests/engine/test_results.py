@@ -12,13 +12,14 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connection
 
 from agents.models import OperatorState
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Disposition
+from dialer import clock
 from dialer.engine import dispatch, tidy
-from dialer.engine.results import report_result
+from dialer.engine.results import extend, report_result
 from dialer.errors import Refused
 from dialer.models import Attempt, Repair, ResultReport, ResultState
 from members import actions as members
-from members.models import Communication, Member, MemberState
+from members.models import Communication, DoNotCall, Member, MemberState
 from tests.engine.story import Story
 from tests.factories import make_campaign, make_member, make_number
 
@@ -566,3 +567,137 @@ def test_the_same_result_twice_at_the_same_moment_acts_once() -> None:
         thread.join(30)
     assert sorted(answers) == ["applied", "repeated", "repeated", "repeated"]
     assert story.now()[2].counted == 1
+
+
+# --- dispositions and call backs --------------------------------------------------------------------------------
+
+
+def defined(story: Story, name: str, meaning: str, **more: Any) -> None:
+    Disposition.objects.create(campaign=story.campaign, name=name, meaning=meaning, **more)
+
+
+def test_a_disposition_says_what_its_campaign_means_by_it() -> None:
+    story = waiting(2)
+    defined(story, "Wrong number", "failure", stop="number", wait=7200)
+    story.talk(20)
+    with time_machine.travel(story.at(30), tick=False):
+        report(story, disposition="Wrong number")
+    attempt, _, member = story.now()
+    assert (attempt.disposition, attempt.outcome, attempt.result_state) == ("Wrong number", "retry", "applied")
+    assert member.due_at == story.at(30 + 7200)
+    assert [number.stopped for number in member.communications.order_by("pk")] == ["result", ""]
+
+
+def test_a_success_by_its_name_during_the_call_is_applied_at_its_end() -> None:
+    story = waiting()
+    defined(story, "Sold", "success", requires=["comment"])
+    story.bridged()
+    with pytest.raises(ValidationError) as caught:
+        report(story, disposition="Sold")
+    assert caught.value.message_dict == {"comment": ["“Sold” asks for it."]}
+    assert report(story, disposition="Sold", comment="two of them")["result"] == "stored"
+    Disposition.objects.update(archived=True, meaning="failure", requires=[])
+    story.both_end(30)
+    attempt, _, member = story.now()
+    assert (attempt.disposition, attempt.outcome, attempt.comment) == ("Sold", "success", "two of them")
+    assert member.success
+
+
+def test_a_disposition_that_the_campaign_does_not_define_is_named_with_those_it_does() -> None:
+    story = waiting()
+    defined(story, "Sold", "success")
+    story.talk(20)
+    with pytest.raises(ValidationError) as caught:
+        report(story, disposition="Slod")
+    assert caught.value.message_dict == {"success": ["Required: true or false."], "disposition": ["One of: Sold."]}
+
+
+def test_one_that_is_offered_no_more_is_taken_from_a_desk_that_shows_it_still() -> None:
+    story = waiting()
+    defined(story, "Sold", "success", archived=True)
+    story.talk(20)
+    assert report(story, disposition="Sold")["result"] == "applied"
+
+
+def test_the_same_disposition_again_acts_once() -> None:
+    story = waiting()
+    defined(story, "Not now", "failure", wait=60)
+    story.talk(20)
+    assert [report(story, disposition="Not now")["result"] for _ in range(2)] == ["applied", "repeated"]
+
+
+def test_do_not_call_ends_him_and_lists_all_his_numbers_for_everybody() -> None:
+    story = waiting(2)
+    defined(story, "Do not call", "do_not_call")
+    elsewhere = make_member(make_campaign(), numbers=[digits_of(story)[1]])
+    story.talk(20)
+    report(story, disposition="Do not call")
+    _, _, member = story.now()
+    assert (member.state, member.end_cause) == (MemberState.ENDED, "NO_COMMUNICATIONS")
+    assert set(DoNotCall.objects.filter(campaign=None).values_list("digits", flat=True)) == set(digits_of(story))
+    elsewhere.refresh_from_db()
+    assert elsewhere.next_communication is None
+
+
+def test_a_refused_result_lists_nobody() -> None:
+    story = waiting()
+    story.talk(20)
+    report(story, success=True)
+    assert refusal(story, success=False, do_not_call=True) == "ALREADY_GIVEN"
+    assert not DoNotCall.objects.exists()
+
+
+def test_a_call_back_comes_when_it_was_promised_and_before_the_others() -> None:
+    story = waiting()
+    story.talk(20)
+    at = story.at(3600)
+    report(story, success=False, call_back_at=at.isoformat())
+    _, _, member = story.now()
+    assert (member.callback, member.due_at, member.sticky_operator) == (True, at, None)
+
+
+def test_a_call_back_for_me_waits_for_this_operator_until_the_grace_is_over() -> None:
+    story = waiting(call_back_grace=900)
+    story.bridged()
+    at = story.at(3600)
+    report(story, success=False, call_back_at=at.isoformat(), call_back_mine=True)
+    story.both_end(30)
+    _, _, member = story.now()
+    assert (member.callback, member.due_at) == (True, at)
+    assert (member.sticky_operator, member.sticky_until) == (story.operator, at + timedelta(seconds=900))
+
+
+def test_a_call_back_promised_at_the_maximum_is_made() -> None:
+    story = waiting(max_retries=1)
+    story.talk(20)
+    report(story, success=False, call_back_at=story.at(600).isoformat())
+    _, _, member = story.now()
+    assert (member.state, member.extra_attempts) == (MemberState.WAITING, 1)
+
+
+def test_a_call_back_after_he_expires_is_a_fault() -> None:
+    story = waiting(member={"expire_at": clock.now() + timedelta(hours=2)})
+    story.talk(20)
+    with pytest.raises(ValidationError) as caught:
+        report(story, success=False, call_back_at=story.at(3 * 3600).isoformat())
+    assert list(caught.value.message_dict) == ["call_back_at"]
+    assert story.now()[0].result_state == ResultState.AWAITED
+
+
+def test_the_time_for_a_result_is_extended_as_far_as_the_campaign_allows() -> None:
+    story = waiting(wrap_up_extension=60)
+    story.talk(20)
+    with time_machine.travel(story.at(30), tick=False):
+        extend(story.attempt.pk, 60)
+        with pytest.raises(Refused, match="0 s more"):
+            extend(story.attempt.pk, 1)
+    with time_machine.travel(story.at(25 + 45 + 59), tick=False):
+        tidy.run()
+        assert report(story, success=True)["result"] == "applied"
+
+
+def test_what_is_over_is_not_extended() -> None:
+    story = waiting()
+    story.talk(20)
+    with time_machine.travel(story.at(25 + 46), tick=False), pytest.raises(Refused, match="over"):
+        extend(story.attempt.pk, 10)

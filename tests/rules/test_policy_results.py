@@ -159,6 +159,10 @@ fields = st.sampled_from(
         "next_communication",
         "stop_communications",
         "comment",
+        "call_back_at",
+        "call_back_mine",
+        "do_not_call",
+        "disposition",
         "x",
     ]
 )
@@ -168,7 +172,7 @@ fields = st.sampled_from(
 def test_any_body_is_a_result_or_has_its_faults_by_field(body: dict[str, Any]) -> None:
     result, faults = read_result(body, digits_of)
     assert (result is None) == bool(faults)
-    assert set(faults) <= {*body, "success", "reset_retries"}
+    assert set(faults) <= {*body, "success", "reset_retries", "call_back_at"}
 
 
 # --- what it means ----------------------------------------------------------------------------------------------

@@ -108,10 +108,11 @@ def test_every_message_has_the_next_number(opened: Opener) -> None:
     screen.say(type="call_centre_mode", on=True)
     seen = [screen.receive()]
     story.bridged(5)
-    seen += [screen.receive() for _ in range(5)]
+    while seen[-1]["type"] != "connected":
+        seen.append(screen.receive())
     assert seen[0]["type"] == "snapshot"
     assert {"answer", "state", "call", "connected"} <= {message["type"] for message in seen}
-    assert [message["seq"] for message in seen] == [1, 2, 3, 4, 5, 6]
+    assert [message["seq"] for message in seen] == list(range(1, len(seen) + 1))
 
 
 @pytest.mark.usefixtures("woken_alone")
@@ -148,14 +149,67 @@ def test_without_a_broker_it_takes_seconds(settings: Any, opened: Opener, monkey
     assert screen.until("ended")["talk"] == 30
 
 
-def test_nothing_is_shown_before_his_phone_is_rung(opened: Opener) -> None:
+@pytest.mark.usefixtures("woken_alone")
+def test_a_call_is_told_from_its_reservation_on_through_its_stages(opened: Opener) -> None:
+    story = a_story()
+    Attempt.objects.update(counted_before=1)
+    screen = opened(headers=key_of(story.operator.user))
+    (reserved,) = screen.until("snapshot")["calls"]
+    assert (reserved["stage"], reserved["attempt_number"], reserved["ringing_at"]) == ("reserved", 2, None)
+    assert (reserved["name"], reserved["time_zone"]) == ("Olha", story.campaign.calendar.time_zone)
+    story.operator_rings()
+    assert screen.until("call")["stage"] == "ringing"
+    story.operator_answers()
+    assert screen.until("stage", stage="dialling")["at"]
+    story.bridged(5)
+    assert screen.until("stage", stage="connected")["at"]
+    story.hangs_up("subscriber", 30, "NORMAL_CLEARING", by_phone=True)
+    story.hangs_up("operator", 30, "NORMAL_CLEARING")
+    assert screen.until("ended")["ended_by"] == "subscriber"
+
+
+@pytest.mark.usefixtures("woken_alone")
+def test_one_that_is_withdrawn_before_his_phone_rang_ends_on_his_screen(opened: Opener) -> None:
     story = a_story()
     Attempt.objects.update(sending_at=None)
-    screen = opened(headers=key_of(story.operator.user))
-    assert screen.until("snapshot")["calls"] == []
+    screen = screen_of(story, opened)
     assert calls.withdraw(story.attempt.pk)
-    with pytest.raises(AssertionError):
-        screen.until("ended", seconds=hub.READ_EVERY + 0.5)
+    assert screen.until("ended")["attempt"] == story.attempt.pk
+    assert opened(headers=key_of(story.operator.user)).until("snapshot")["calls"] == []
+
+
+@pytest.mark.usefixtures("woken_alone")
+def test_he_may_extend_his_wrap_up_and_the_time_for_the_result_as_far_as_the_campaign_allows(opened: Opener) -> None:
+    story = a_story(wrap_up_extension=50)
+    story.talk(30)
+    screen = opened(headers=key_of(story.operator.user))
+    (call,) = screen.until("snapshot")["calls"]
+    assert call["result_extendable"] == 50
+    screen.say(type="extend", id=1, attempt=story.attempt.pk, seconds=30)
+    answer = screen.until("answer")
+    assert answer["result_until"] == story.at(35 + 45 + 30).isoformat()
+    assert answer["wrap_up_until"] == story.at(35 + 20 + 30).isoformat()
+    assert screen.until("result_wanted")["until"] > call["result_until"]
+    screen.say(type="extend", id=2, attempt=story.attempt.pk, seconds=30)
+    assert "20 s more" in screen.until("answer")["problem"]["detail"]
+
+
+@pytest.mark.usefixtures("woken_alone")
+def test_of_several_desks_the_one_that_asked_last_leads(bob: Operator, opened: Opener) -> None:
+    first, second = (opened(headers=key_of(bob.user)) for _ in range(2))
+    ids = [screen.until("snapshot")["client"] for screen in (first, second)]
+    first.say(type="take_over")
+    assert second.until("state")["leader"] == ids[0]
+    second.say(type="take_over")
+    assert first.until("state", leader=ids[1])
+    second.connection.close()
+    assert first.until("state", leader=ids[0]), "he who is left leads again"
+
+
+def test_a_break_has_its_reason(bob: Operator, opened: Opener) -> None:
+    screen = opened(headers=key_of(bob.user))
+    screen.say(type="status", status="On Break", reason="Lunch")
+    assert screen.until("state", status="On Break")["reason"] == "Lunch"
 
 
 @pytest.mark.usefixtures("woken_alone")

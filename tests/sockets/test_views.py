@@ -37,7 +37,7 @@ def test_the_statements_do_not_grow_with_the_operators(operators: int, django_as
     known = dict(
         zip(ids, ({pk} for pk in Attempt.objects.order_by("operator_id").values_list("pk", flat=True)), strict=True)
     )
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         found = views.read(ids, known)
     assert [len(view.calls) for view in found.values()] == [1] * operators
     assert [len(view.campaigns) for view in found.values()] == [1] * operators
