@@ -77,7 +77,7 @@ class DeskForm(SettingsForm):
 
     def __init__(self, data: Any = None, *, instance: Campaign | None = None) -> None:
         super().__init__(data, instance=instance)
-        self.fields["script"].widget.attrs |= {"rows": 12, "data-script": ""}
+        self.fields["script"].widget.attrs["rows"] = 12
         for name in ("call_back_grace", "wrap_up_extension"):
             found: Any = self.fields[name]
             found.unit = _("seconds")

@@ -1,4 +1,4 @@
-"""The pages of a campaign in a browser: causes move by mouse, by keyboard and without scripts; axe finds no fault."""
+"""The pages of a campaign in a browser: what moves by mouse, by keyboard and without scripts; axe finds no fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 LOOKS = [("light", 1440), ("dark", 390)]
 CAMPAIGN = "/campaigns/1"
 PAGES = (
-    f"{CAMPAIGN}/", f"{CAMPAIGN}/parameters/", f"{CAMPAIGN}/variables/", f"{CAMPAIGN}/causes/",
+    f"{CAMPAIGN}/", f"{CAMPAIGN}/parameters/", f"{CAMPAIGN}/variables/", f"{CAMPAIGN}/causes/", f"{CAMPAIGN}/desk/",
     f"{CAMPAIGN}/operators/", f"{CAMPAIGN}/routes/?number=0501234567", f"{CAMPAIGN}/routes/new/", f"{CAMPAIGN}/clone/",
     f"{CAMPAIGN}/delete/", "/campaigns/new/", "/campaigns/first/", "/campaigns/first/1/?step=operators",
     "/campaigns/first/1/?step=run",
@@ -108,3 +108,49 @@ def test_a_search_offers_the_operators_that_match(open_page: Open) -> None:
     page.get_by_role("button", name="Add the chosen ones").click()
     expect(page.locator(".notice-good")).to_contain_text("1 operator serves")
     expect(page.locator(".tiers")).to_contain_text(name)
+
+
+def dispositions(page: Page) -> list[str]:
+    return [str(field.input_value()) for field in page.locator("#dispositions .d-name input").all()]
+
+
+def test_dispositions_move_by_mouse_and_by_keyboard_and_the_script_is_shown_filled_in(open_page: Open) -> None:
+    page = open_page(f"{CAMPAIGN}/desk/")
+    page.on("dialog", lambda dialog: dialog.accept())
+    add = page.get_by_role("button", name="Add a disposition")
+    for name, meaning in (("Sold", "success"), ("Busy", "failure"), ("Later", "call_back")):
+        add.click()
+        page.keyboard.type(name)
+        page.locator("#dispositions [data-meaning]").last.select_option(meaning)
+    before = dispositions(page)[:-3]
+    rows = page.locator("#dispositions li")
+    expect(rows.last).to_have_attribute("data-tone", "talk")
+    expect(rows.last.get_by_label("Stops")).to_be_hidden()
+    page.locator("#dispositions .d-name input").last.press("Alt+ArrowUp")
+    assert dispositions(page) == [*before, "Sold", "Later", "Busy"]
+    expect(page.locator("#placed")).to_have_text(f"Later is number {len(before) + 2} now.")
+    rows.last.locator("[data-handle]").drag_to(
+        rows.nth(len(before)).locator("[data-handle]"), target_position={"x": 5, "y": 1}
+    )
+    assert dispositions(page) == [*before, "Busy", "Sold", "Later"]
+    page.get_by_role("textbox", name="Script").fill("Good day, {name}!")
+    expect(page.locator("#preview")).to_contain_text("Good day, Anna Example!")
+    page.locator("#dispositions .d-name input").first.press("Enter")
+    expect(page.locator(".notice-good")).to_contain_text("The dispositions are saved")
+    assert dispositions(page) == [*before, "Busy", "Sold", "Later"]
+    for name in ("Busy", "Sold", "Later"):
+        page.get_by_role("button", name=f"Remove {name}").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".notice-good")).to_contain_text("The dispositions are saved")
+    assert dispositions(page) == before
+
+
+def test_without_scripts_dispositions_are_added_and_moved(open_page: Open) -> None:
+    page = open_page(f"{CAMPAIGN}/desk/", java_script_enabled=False)
+    before = dispositions(page)
+    for name in ("First", "Second"):
+        page.get_by_role("button", name="Add a disposition").click()
+        page.locator("#dispositions .d-name input").last.fill(name)
+    page.locator("#dispositions [name=up]").last.click()
+    assert dispositions(page) == [*before, "Second", "First"]
+    expect(page.get_by_text("Not saved yet")).to_be_visible()
