@@ -147,7 +147,7 @@ INSERT INTO dialer_attempt (id, campaign_id, member_id, communication_id, number
     subscriber_answered_at, bridged_at, talk_ended_at, operator_ended_at, subscriber_ended_at, ended_at, limit_then,
     capacity_then, maximum_then, counted_before, zones_then, operator_timeout, subscriber_timeout, variables,
     variables_left_out, operator_cause, subscriber_cause, cause, ended_by, outcome, counted, kill_reason, result_state,
-    comment, recording, disposition)
+    comment, recording, disposition, extended)
 SELECT n, 1 + member %% %(campaigns)s, member,
        CASE WHEN n %% 3 = 0 AND member %% 2 = 0 THEN %(members)s + member ELSE member END,
        CASE WHEN n %% 3 = 0 AND member %% 2 = 0 THEN 2 ELSE 1 END,
@@ -157,7 +157,7 @@ SELECT n, 1 + member %% %(campaigns)s, member,
        CASE WHEN connected THEN at + interval '14 s' END, CASE WHEN connected THEN at + interval '14.2 s' END,
        CASE WHEN connected THEN ended END, ended, ended, ended, 1000, 5000, 5, n %% 5, '', 15, 60,
        '{"debt": "20000", "language": "uk"}', '[]', 'NORMAL_CLEARING', cause, cause, '',
-       CASE WHEN connected THEN 'success' ELSE 'retry' END, true, '', '', '', '', ''
+       CASE WHEN connected THEN 'success' ELSE 'retry' END, true, '', '', '', '', '', 0
 FROM (
     SELECT n, 1 + (n * 7919::bigint) %% %(members)s AS member, n %% 2 = 0 AS connected,
            %(end)s - interval '10 min' - (%(size)s - n) * %(gap)s AS at,
