@@ -152,7 +152,9 @@ class AttemptAdmin(OfCampaigns, ReadOnlyAdmin):
             ("talk", "waited"), "recording",
             ("kill_reason", "kill_sent_at", "killed_by"),
         )}),
-        (_("Result"), {"fields": (("result_state", "result_deadline", "result_at"), "result", "comment")}),
+        (_("Result"), {"fields": (
+            ("result_state", "result_deadline", "result_at"), "disposition", "result", "comment",
+        )}),
         (_("Course (UTC)"), {"fields": ("course",)}),
         (_("Decided by"), {"fields": (
             ("limit_then", "capacity_then"), ("maximum_then", "counted_before"),

@@ -313,6 +313,7 @@ ATTEMPT_COLUMNS: dict[str, Column[Attempt]] = {
     "ended_by": Column(_("Hung up by"), lambda attempt: attempt.ended_by),
     "outcome": Column(_("Outcome"), lambda attempt: attempt.outcome),
     "counted": Column(_("Counted"), lambda attempt: attempt.counted),
+    "disposition": Column(_("Disposition"), lambda attempt: attempt.disposition),
     "result_state": Column(_("Result"), lambda attempt: attempt.result_state),
     "result": Column(_("Result as reported"), lambda attempt: attempt.result),
     "result_at": Column(_("Reported"), lambda attempt: attempt.result_at),

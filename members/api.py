@@ -298,8 +298,14 @@ class Several(serializers.JSONField):
 
 class ResultBody(Body):
     success = Flag(
-        help_text="true: successful; no more calls, and of the other fields only comment counts. false: go on."
-    )
+        required=False, allow_null=True,
+        help_text="Required without a disposition. true: successful; no more calls, and of the other fields only "
+        "comment counts. false: go on.",
+    )  # fmt: skip
+    disposition = Text(
+        required=False, allow_null=True, allow_blank=True, max_length=60,
+        help_text="The name of one of the campaign's dispositions: it stands for the fields that are left out.",
+    )  # fmt: skip
     reset_retries = Flag(
         required=False, allow_null=True, help_text="true: all attempts on all numbers are forgotten; begin anew."
     )
@@ -316,6 +322,17 @@ class ResultBody(Body):
         required=False, allow_null=True,
         help_text='Numbers that are called no more; or "all", then next_communication alone is spared.',
     )  # fmt: skip
+    call_back_at = Moment(
+        required=False, allow_null=True,
+        help_text="When he is to be called back, before all others that are due then; not with next_after_sec.",
+    )  # fmt: skip
+    call_back_mine = Flag(
+        required=False, allow_null=True,
+        help_text="true, with call_back_at: by the operator of this call, for as long as the campaign waits for him.",
+    )  # fmt: skip
+    do_not_call = Flag(
+        required=False, allow_null=True, help_text="true: none of his numbers is called any more, by any campaign."
+    )
     comment = Text(required=False, allow_null=True, allow_blank=True, max_length=10_000)
     attempt = Whole(
         required=False, allow_null=True, min_value=0, max_value=LARGEST_ID,
@@ -698,6 +715,11 @@ class MemberStatus(OfCampaign):
                     "stop_communications": "all",
                     "comment": "Asked for a call at work",
                 },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "A disposition of the campaign",
+                value={"disposition": "Call back", "call_back_at": "2026-12-01T10:00:00+02:00", "call_back_mine": True},
                 request_only=True,
             ),
         ],

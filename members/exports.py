@@ -67,6 +67,7 @@ COLUMNS: dict[str, Column[Exported]] = {
     "last_outcome": Column(_("Last outcome"), _of_last(lambda last: last.outcome)),
     "last_talk_seconds": Column(_("Last talk, seconds"), _of_last(lambda last: last.talk_seconds)),
     "last_result": Column(_("Last result as reported"), _of_last(lambda last: last.result)),
+    "last_disposition": Column(_("Last disposition"), _of_last(lambda last: last.disposition)),
     "last_comment": Column(_("Last comment"), _of_last(lambda last: last.comment)),
 }
 """Those of subscribers; ``number_1`` to ``number_99`` and ``var:NAME`` are columns, too."""

@@ -52,8 +52,8 @@ class AttemptView(serializers.ModelSerializer):
             "id", "campaign", "member", "operator", "gateway", "number", "connect_order", "stage", "live",
             "reserved_at", "operator_ringing_at", "operator_answered_at", "subscriber_created_at",
             "subscriber_ringing_at", "subscriber_answered_at", "bridged_at", "talk_ended_at", "ended_at",
-            "talk_seconds", "cause", "operator_cause", "subscriber_cause", "outcome", "counted", "result_state",
-            "result_deadline", "result", "result_at", "comment", "recording",
+            "talk_seconds", "cause", "operator_cause", "subscriber_cause", "outcome", "counted", "disposition",
+            "result_state", "result_deadline", "result", "result_at", "comment", "recording",
         ]  # fmt: skip
 
     def get_live(self, attempt: Attempt) -> bool:

@@ -77,6 +77,8 @@ class Figures:
     """Cause, outcome, attempts that ended so; the most frequent first."""
     numbers: list[tuple[int, Counts]] = field(default_factory=list)
     """By which number of the subscriber was dialled, as they were entered; 0 for those taken away since."""
+    dispositions: list[tuple[str, int]] = field(default_factory=list)
+    """What operators called their calls, empty for those that they did not, and how many; the most frequent first."""
     tries: list[tuple[int, int]] = field(default_factory=list)
     """With which counted attempt a subscriber was a success, and how many were."""
     parts: dict[str, Spread] = field(default_factory=dict)
@@ -101,11 +103,12 @@ def read(asked: Asked) -> Figures:
         cursor.execute("SELECT set_config('jit', 'off', true), set_config('work_mem', '32MB', true)")
         cursor.execute(_ATTEMPTS.format(filters=filters), {**values, "hours": hours})
         found = [json.loads(part) if isinstance(part, str) else part for part in cursor.fetchall()[0]]
-        by_hour, causes, numbers, tries, parts, by_operator = (part or [] for part in found)
+        by_hour, causes, dispositions, numbers, tries, parts, by_operator = (part or [] for part in found)
         operators = _duties(asked, {operator: counts for operator, *counts in by_operator})
     figures = Figures(
         hours=[(hours[bucket - 1], dict(zip(COUNTS, counts, strict=True))) for bucket, *counts in by_hour],
         causes=[(cause, outcome, count) for cause, outcome, count in causes],
+        dispositions=[(name, count) for name, count in dispositions],
         numbers=[(place, dict(zip(("dialled", "connected", "success"), counts, strict=True)))
                  for place, *counts in numbers],
         tries=[(place, count) for place, count in tries],
@@ -146,6 +149,7 @@ WITH a AS MATERIALIZED (
            a.subscriber_created_at IS NOT NULL AS dialled,
            a.subscriber_answered_at IS NOT NULL AS answered,
            a.bridged_at IS NOT NULL AS connected,
+           a.disposition,
            a.outcome = 'success' AS success,
            a.outcome = 'abandoned' AS abandoned,
            GREATEST(0, date_part('epoch', a.talk_ended_at - a.bridged_at)) AS talk,
@@ -183,6 +187,8 @@ SELECT
            FROM a GROUP BY bucket) AS hour),
     (SELECT json_agg(json_build_array(cause, outcome, attempts) ORDER BY attempts DESC, cause, outcome)
      FROM (SELECT cause, outcome, count(*) AS attempts FROM a WHERE NOT live GROUP BY cause, outcome) AS cause),
+    (SELECT json_agg(json_build_array(disposition, calls) ORDER BY calls DESC, disposition)
+     FROM (SELECT disposition, count(*) AS calls FROM a WHERE connected GROUP BY disposition) AS disposition),
     (SELECT json_agg(json_build_array(place, dialled, connected, success) ORDER BY place)
      FROM (SELECT place, count(*) AS dialled, count(*) FILTER (WHERE connected) AS connected,
                   count(*) FILTER (WHERE success) AS success

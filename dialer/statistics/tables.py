@@ -97,6 +97,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("attempts", gettext_lazy("Attempts")),
         Column("share", gettext_lazy("Share"), "percent", gettext_lazy("Of the attempts that have ended.")),
     ),
+    "dispositions": (
+        Column("disposition", gettext_lazy("Disposition"), "text", words={"": gettext_lazy("none")}),
+        Column("calls", gettext_lazy("Calls"), hint=gettext_lazy("Attempts that were connected.")),
+        Column("share", gettext_lazy("Share"), "percent", gettext_lazy("Of the connected calls.")),
+    ),
     "numbers": (
         Column("position", gettext_lazy("Number"), words={0: gettext_lazy("removed since")}),
         _DIALLED, _CONNECTED, _SUCCESS, _RATE,
@@ -138,6 +143,7 @@ TITLES: dict[str, Text] = {
     "calls": gettext_lazy("Calls over time"),
     "hours_of_day": gettext_lazy("Connect rate by hour of day"),
     "causes": gettext_lazy("Causes"),
+    "dispositions": gettext_lazy("Results by disposition"),
     "numbers": gettext_lazy("Connect rate by number"),
     "tries": gettext_lazy("Attempts to success"),
     "operators": gettext_lazy("Operators"),
@@ -151,6 +157,7 @@ def build(asked: Asked, figures: Figures, step: Step, *, operators: bool = True)
         "calls": _calls(asked, figures, step),
         "hours_of_day": _hours_of_day(asked, figures),
         "causes": _causes(figures),
+        "dispositions": _dispositions(figures),
         "numbers": [
             [place, *(int(counts[word]) for word in ("dialled", "connected", "success")), rate(counts)]
             for place, counts in figures.numbers
@@ -162,6 +169,7 @@ def build(asked: Asked, figures: Figures, step: Step, *, operators: bool = True)
     notes: dict[str, Text] = {
         "calls": _("An attempt is told where it was reserved."),
         "hours_of_day": _("On the wall clock of %s.") % asked.range.zone,
+        "dispositions": _("What operators called their connected calls."),
         "numbers": _("A subscriber's numbers in the order in which they were entered."),
         "tries": _("With which of his counted attempts a subscriber was a success."),
         "operators": _("Attempts are those asked for; an operator's time is all his time, for whichever campaign."),
@@ -225,6 +233,13 @@ def _hours_of_day(asked: Asked, figures: Figures) -> list[list[Cell]]:
 def _causes(figures: Figures) -> list[list[Cell]]:
     ended = sum(count for _cause, _outcome, count in figures.causes)
     return [[cause, outcome, count, _percent(count, ended)] for cause, outcome, count in figures.causes]
+
+
+def _dispositions(figures: Figures) -> list[list[Cell]]:
+    if not any(name for name, _count in figures.dispositions):
+        return []
+    calls = sum(count for _name, count in figures.dispositions)
+    return [[name, count, _percent(count, calls)] for name, count in figures.dispositions]
 
 
 def _tries(figures: Figures) -> list[list[Cell]]:

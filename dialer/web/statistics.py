@@ -37,7 +37,10 @@ TONES: Final[Mapping[str, str]] = {
     "waiting": "free", "ringing": "ring", "talking": "talk", "wrap_up": "wrap", "not_ready": "off", "on_break": "break",
     "sending": "held", "switch": "off", "operator_rings": "ring", "subscriber_rings": "talk", "connecting": "wrap",
 }  # fmt: skip
-BARS: Final = {("causes", "share"), ("hours_of_day", "connect_rate"), ("numbers", "connect_rate"), ("tries", "share")}
+BARS: Final = {
+    ("causes", "share"), ("dispositions", "share"), ("hours_of_day", "connect_rate"), ("numbers", "connect_rate"),
+    ("tries", "share"),
+}  # fmt: skip
 """Cells that are drawn, too."""
 
 

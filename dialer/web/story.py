@@ -250,6 +250,8 @@ def _facts(attempt: Attempt, tries: Sequence[OperatorTry]) -> Iterable[tuple[str
         yield _("Answer to bridge"), _("%.1f s") % wait
     if attempt.result_state:
         yield _("Result"), str(attempt.get_result_state_display())
+    if attempt.disposition:
+        yield _("Disposition"), attempt.disposition
     if attempt.comment:
         yield _("Comment"), attempt.comment
     if attempt.recording:

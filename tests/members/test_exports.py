@@ -142,7 +142,7 @@ class TestColumns:
         factories.make_attempt(member, ended_at=now, **talk)
         last = factories.make_attempt(
             member, operator, ended_at=now, cause="NORMAL_CLEARING", outcome=Outcome.SUCCESS, counted=True,
-            result={"success": True}, comment=FORMULA, **talk,
+            result={"success": True}, disposition="Sold", comment=FORMULA, **talk,
         )  # fmt: skip
         factories.make_member(campaign)
         columns = ["attempts", "talk_seconds", *(name for name in exports.COLUMNS if name.startswith("last_"))]
@@ -157,6 +157,7 @@ class TestColumns:
             "last_outcome": "success",
             "last_talk_seconds": str(first["last_talk_seconds"]),
             "last_result": '{"success": true}',
+            "last_disposition": "Sold",
             "last_comment": f"'{FORMULA}",
         }
         assert (float(first["talk_seconds"]), float(first["last_talk_seconds"])) == (120, 60)

@@ -104,6 +104,22 @@ def test_causes_are_of_what_has_ended_the_most_frequent_first(scene: Any) -> Non
     ]
 
 
+def test_connected_calls_are_told_by_what_their_operators_called_them(scene: Any) -> None:
+    campaign, operator = scene
+    for name in ("", "Sold", "Later", "Sold"):
+        a_call(campaign, operator, at(), talk=60, disposition=name)
+    make_attempt(make_member(campaign), operator, reserved_at=at(), ended_at=at(1))
+    assert [(row["disposition"], row["calls"], row["share"]) for row in rows("dispositions", read())] == [
+        ("Sold", 2, 50.0), ("", 1, 25.0), ("Later", 1, 25.0),
+    ]  # fmt: skip
+
+
+def test_without_dispositions_there_is_no_table_of_them(scene: Any) -> None:
+    campaign, operator = scene
+    a_call(campaign, operator, at(), talk=60)
+    assert rows("dispositions", read()) == []
+
+
 def test_the_place_of_a_number_is_that_of_its_entry(scene: Any) -> None:
     campaign, operator = scene
     him = make_member(campaign, ["+380501111111", "+380502222222", "+380503333333"])
