@@ -187,7 +187,8 @@ def test_an_empty_while_has_every_table(scene: Any) -> None:
     assert figures.total == dict.fromkeys(queries.COUNTS, 0)
     found = tables.build(Asked(range=DAY), figures, Step.HOUR)
     assert {name: len(table.rows) for name, table in found.items()} == {
-        "calls": 24, "hours_of_day": 24, "causes": 0, "numbers": 0, "tries": 0, "operators": 0, "next_call": 0,
+        "calls": 24, "hours_of_day": 24, "causes": 0, "dispositions": 0, "numbers": 0, "tries": 0, "operators": 0,
+        "next_call": 0,
     }  # fmt: skip
 
 
