@@ -138,7 +138,9 @@ def test_all_tables_are_one_workbook(supervisor: Client, scene: Any) -> None:
     campaign, _operator = scene
     answer: Any = supervisor.get(f"/campaigns/{campaign.pk}/statistics/?file=xlsx")
     book = openpyxl.load_workbook(io.BytesIO(b"".join(answer.streaming_content)))
-    assert book.sheetnames == ["calls", "hours_of_day", "causes", "numbers", "tries", "operators", "next_call"]
+    assert book.sheetnames == [
+        "calls", "hours_of_day", "causes", "dispositions", "numbers", "tries", "operators", "next_call",
+    ]  # fmt: skip
     assert [cell.value for cell in book["causes"][2]] == ["NORMAL_CLEARING", "Success", 1, 100]
     one: Any = supervisor.get(f"/campaigns/{campaign.pk}/statistics/?file=xlsx&table=causes")
     assert openpyxl.load_workbook(io.BytesIO(b"".join(one.streaming_content))).sheetnames == ["causes"]
