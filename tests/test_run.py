@@ -128,6 +128,8 @@ def test_it_says_where_to_go_dials_goes_on_where_it_was_and_ends_without_a_trace
     kept = house.data / "supervisor-password"
     assert kept.read_text() == password
     assert kept.stat().st_mode & 0o777 == 0o600
+    his = house.wait_for(r"as operator with the password (\S+)")[1]
+    assert (house.data / "operator-password").read_text() == his
     with urllib.request.urlopen(house.web, timeout=10) as page:
         assert page.status == 200
     bridged = house.wait_for_calls(more_than=0)

@@ -11,7 +11,8 @@ from django.db.models import Sum
 
 from agents.models import Operator, OperatorStatus, Tier
 from campaigns import hours
-from campaigns.models import Calendar, Campaign, CampaignState, Gateway, Route
+from campaigns.models import Calendar, Campaign, CampaignState, Gateway, Meaning, Route
+from campaigns.placeholders import NAMES, names_in
 from dialer import clock
 from dialer.management.commands import demo
 from members.models import Communication, Member, MemberState
@@ -38,7 +39,7 @@ def loaded(db: None) -> None:
 
 @pytest.mark.django_db
 def test_it_runs_two_campaigns_that_share_their_lines(loaded: None) -> None:
-    first, second = Campaign.objects.order_by("-priority")
+    first, second = Campaign.objects.filter(name__in=demo.CAMPAIGNS).order_by("-priority")
     assert first.priority > second.priority
     assert {first.state, second.state} == {CampaignState.RUNNING}
     capacity = Gateway.objects.aggregate(Sum("capacity"))["capacity__sum"]
@@ -48,16 +49,27 @@ def test_it_runs_two_campaigns_that_share_their_lines(loaded: None) -> None:
 
 @pytest.mark.django_db
 def test_everyone_is_there_and_can_be_called(loaded: None) -> None:
-    assert Member.objects.count() == 500
-    assert Member.objects.filter(state=MemberState.READY).count() == 500
+    assert Member.objects.count() == 560
+    assert Member.objects.filter(state=MemberState.READY).count() == 560
     assert Communication.objects.filter(route=None).count() == 0
     assert Communication.objects.count() > 550, "some have two numbers"
     assert Member.objects.exclude(time_zone="").values("time_zone").distinct().count() > 10
     assert Member.objects.filter(priority__gt=0).exists()
     assert Member.objects.filter(variables__language="uk").exists()
     assert Operator.objects.filter(status=OperatorStatus.AVAILABLE).count() == 12
-    assert set(Operator.objects.values_list("extension", flat=True)) == {str(number) for number in range(1001, 1013)}
+    assert set(Operator.objects.values_list("extension", flat=True)) == {str(number) for number in range(1001, 1014)}
     assert Tier.objects.values("level").distinct().count() > 1
+
+
+@pytest.mark.django_db
+def test_one_campaign_waits_for_whoever_logs_in_at_the_desk(loaded: None) -> None:
+    campaign = Campaign.objects.get(name=demo.WELCOME)
+    assert (campaign.state, campaign.wait_for_result) == (CampaignState.RUNNING, True)
+    (operator,) = Operator.objects.filter(tiers__campaign=campaign)
+    assert (operator.extension, operator.status) == (demo.DESK[0], OperatorStatus.LOGGED_OUT)
+    assert set(campaign.dispositions.values_list("meaning", flat=True)) == set(Meaning.values)
+    filled = {name for member in campaign.members.all() for name in member.variables}
+    assert set(names_in(campaign.script)) <= {*NAMES, *filled}
 
 
 @pytest.mark.django_db
@@ -82,7 +94,7 @@ def test_loading_it_again_changes_nothing(loaded: None) -> None:
     assert Operator.objects.get(extension="1003").status == OperatorStatus.ON_BREAK
 
 
-@pytest.mark.parametrize("name", ["renewals.csv", "survey.csv"])
+@pytest.mark.parametrize("name", ["renewals.csv", "survey.csv", "welcome.csv"])
 def test_no_number_is_anybodys(name: str) -> None:
     with (demo.FILES / name).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

@@ -20,11 +20,15 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 
+from agents import actions as agents
+from agents.models import Operator
 from dialer import embedded, processes
+from dialer.management.commands import demo as demonstration
 from dialer.signals import event_of
 from dialer.switch import nodes
 
@@ -127,13 +131,27 @@ class Command(BaseCommand):
             if kept.exists() and users.filter(username=USERNAME).exists():
                 return f"Log in as {USERNAME}; the first password is in {shown(kept)}"
             return "Log in with your own name and password."
+        desk = ""
         if demo and "demo" in get_commands():
             self.say("Loading the demo …")
             call_command("demo", verbosity=0)
-        kept.unlink(missing_ok=True)
-        password = embedded.keep_once(kept, lambda: secrets.token_urlsafe(9))
+            desk = self.desk_user()
+        password = kept_password(USERNAME)
         users.create_superuser(USERNAME, password=password)
-        return f"Log in as {USERNAME} with the password {password} (kept in {shown(kept)})"
+        return f"Log in as {USERNAME} with the password {password} (kept in {shown(kept)}){desk}"
+
+    def desk_user(self) -> str:
+        """Let somebody log in as the demo's operator at the desk, unless he can; return how."""
+        users, name = get_user_model().objects, "operator"
+        him = Operator.objects.filter(extension=demonstration.DESK[0], user=None).first()
+        if him is None or users.filter(username=name).exists():
+            return ""
+        password = kept_password(name)
+        user = users.create_user(name, password=password)
+        user.groups.add(Group.objects.get(name="Operator"))
+        agents.update_operator(him.pk, user=user)
+        told = f"or, to take calls at the desk, as {name} with the password {password}"
+        return f"\n  {told} (kept in {shown(settings.DATA_DIR / f'{name}-password')})"
 
     def shower(self, names: list[str], *, everything: bool) -> Callable[[str, str], bool]:
         """Return what prints the lines of the children: those without a level go with the line before them."""
@@ -187,6 +205,13 @@ def level_of(line: str) -> str | None:
             return None
     found = LEVEL.match(line)
     return found[1] if found else None
+
+
+def kept_password(username: str) -> str:
+    """Make a first password for a user, and keep it in a file that its owner alone can read."""
+    kept: Path = settings.DATA_DIR / f"{username}-password"
+    kept.unlink(missing_ok=True)
+    return embedded.keep_once(kept, lambda: secrets.token_urlsafe(9))
 
 
 def shown(path: Path) -> str:
