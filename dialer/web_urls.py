@@ -1,4 +1,4 @@
-"""Where the supervisors' pages are."""
+"""Where the pages of supervisors and of operators are."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
@@ -15,6 +15,7 @@ from dialer.web import (
     campaign_operators,
     campaign_routes,
     campaigns,
+    desk,
     metrics,
     operators,
     overview,
@@ -27,7 +28,12 @@ from dialer.web import (
 from members import views as lists
 
 urlpatterns = [
-    path("", overview.overview, name="live"),
+    path("", desk.home, name="live"),
+    path("desk/", desk.desk, name="desk"),
+    path("desk/call/<int:attempt_id>/", desk.call, name="desk-call"),
+    path("desk/call/<int:attempt_id>/opens", desk.opens, name="desk-opens"),
+    path("desk/day/", desk.day, name="desk-day"),
+    path("desk/call-backs/", desk.call_backs, name="desk-call-backs"),
     path("live.json", overview.overview_json, name="live-json"),
     path("system/", system.system, name="system"),
     path("system/repairs/", system.repairs, name="system-repairs"),

@@ -164,7 +164,8 @@ function press(parent) {
 
 const leave = () => location.assign(`${root.dataset.login}?next=${encodeURIComponent(location.pathname)}`);
 
-function onLink(alive) {
+/** Show whether there is a connection. What a lost one shows stands still, unless it `runs` on by itself. */
+function onLink(alive, runs = false) {
   const was = document.body.classList.contains("is-lost");
   if (alive === !was) return;
   document.body.classList.toggle("is-lost", !alive);
@@ -174,7 +175,7 @@ function onLink(alive) {
     announce(words.back);
   } else {
     text($("lost-since"), timeOfDay.format(clock.read()));
-    clock.stop();
+    if (!runs) clock.stop();
     announce(words.lost);
   }
 }
@@ -236,22 +237,22 @@ const SILENT_AFTER = 25000;
 const HIDDEN_AFTER = 60000;
 
 /**
- * Listen at a socket: it tells a snapshot, and then what changes. Whoever cannot be let in there, or has no way for
- * sockets (some proxies), asks `url` each second.
+ * Hold a connection to a socket, and make it again by itself for as long as nobody ends it: later and later after
+ * failures, at once when the network is back. `hear` gets each message, and says `false` if the socket is of no use;
+ * `lose` is told that it is lost, after how many failures and by which code, and says `false` if that was the last one.
+ * A page that `stays` holds it while nobody sees it, too.
  */
-function listen(path, url, snapshot, link) {
+function hold(path, { hear, lose, stays = false }) {
   let socket = null;
-  let shown = null;
-  let opened = false;
+  let ended = false;
   let failures = 0;
   let again = 0;
   let silence = 0;
   let hiding = 0;
-  let asking = null;
 
   function open() {
     clearTimeout(again);
-    if (socket || asking || document.hidden) return;
+    if (socket || ended || (document.hidden && !stays)) return;
     const mine = new WebSocket(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${path}`);
     let heard = 0;
     socket = mine;
@@ -261,22 +262,17 @@ function listen(path, url, snapshot, link) {
       wait();
       const message = JSON.parse(data);
       heard += 1;
-      if (message.seq !== heard) return lose();
+      if (message.seq !== heard) return fail();
       if (message.type === "ping") return mine.send('{"type":"pong"}');
-      if (message.type === "snapshot") shown = message.live;
-      else if (message.type === "changes") shown = changed(shown, message);
-      else return ask();
-      opened = true;
+      if (hear(message) === false) return;
       failures = 0;
-      link(true);
-      snapshot(shown);
     });
-    mine.addEventListener("close", () => socket === mine && lose());
+    mine.addEventListener("close", ({ code }) => socket === mine && fail(code));
   }
 
   function wait() {
     clearTimeout(silence);
-    silence = setTimeout(lose, SILENT_AFTER);
+    silence = setTimeout(fail, SILENT_AFTER, 0);
   }
 
   function close() {
@@ -286,28 +282,73 @@ function listen(path, url, snapshot, link) {
     mine?.close();
   }
 
-  function lose() {
+  function end() {
+    ended = true;
+    clearTimeout(again);
+    close();
+  }
+
+  function fail(code = 0) {
     close();
     failures += 1;
-    if (!opened && failures > 1 && navigator.onLine) return ask();
-    link(false);
+    if (lose(failures, code) === false) return end();
+    if (ended) return;
     again = setTimeout(open, Math.min(5000, 500 * failures) * (0.75 + Math.random() / 2));
   }
 
+  if (!stays) {
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(hiding);
+      if (document.hidden) hiding = setTimeout(close, HIDDEN_AFTER);
+      else open();
+    });
+  }
+  addEventListener("online", open);
+  addEventListener("offline", () => socket && fail());
+  open();
+  return {
+    end,
+    /** Send a message; `false` when there is no connection. */
+    send(message) {
+      if (socket?.readyState !== WebSocket.OPEN) return false;
+      socket.send(JSON.stringify(message));
+      return true;
+    },
+  };
+}
+
+/**
+ * Listen at a socket: it tells a snapshot, and then what changes. Whoever cannot be let in there, or has no way for
+ * sockets (some proxies), asks `url` each second.
+ */
+function listen(path, url, snapshot, link) {
+  let shown = null;
+  let opened = false;
+  let asking = null;
+
   function ask() {
-    close();
     asking ??= follow(url, snapshot, link);
     asking.now();
+    return false;
   }
 
-  document.addEventListener("visibilitychange", () => {
-    clearTimeout(hiding);
-    if (document.hidden) hiding = setTimeout(close, HIDDEN_AFTER);
-    else open();
+  const held = hold(path, {
+    hear(message) {
+      if (message.type === "snapshot") shown = message.live;
+      else if (message.type === "changes") shown = changed(shown, message);
+      else {
+        held.end();
+        return ask();
+      }
+      opened = true;
+      link(true);
+      snapshot(shown);
+    },
+    lose(failures) {
+      if (!opened && failures > 1 && navigator.onLine) return ask();
+      link(false);
+    },
   });
-  addEventListener("online", open);
-  addEventListener("offline", () => socket && lose());
-  open();
   return { now: () => asking?.now() };
 }
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from dialer import clock
 from dialer.sockets import commands, database, feed, hub, sign_in
 from dialer.sockets.sign_in import Identity
 from dialer.sockets.views import Message, View, differences
@@ -241,7 +242,8 @@ class OperatorSocket(Socket):
     async def begin(self) -> None:
         await hub.here().join(self, self.operator_id)
         self._shown = self.newest
-        await self.tell(self._shown.snapshot() | {"client": str(self.id)})
+        now = {"now": clock.now().isoformat().replace("+00:00", "Z"), "clock_factor": clock.FACTOR}
+        await self.tell(self._shown.snapshot() | {"client": str(self.id)} | now)
 
     async def leave(self) -> None:
         await hub.here().leave(self, self.operator_id)
