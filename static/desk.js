@@ -479,7 +479,7 @@ function restore(call) {
   drawForm();
 }
 
-const FIELDS = ["comment", "success", "when", "at", "mine", "next", "next_new", "stop", "reset"];
+const FIELDS = ["comment", "success", "when", "at", "mine", "next", "next_new", "stop", "anew"];
 
 function keepDraft() {
   if (!shown) return;
@@ -628,7 +628,7 @@ function bodyOf(call) {
   }
   if (nextNumber()) body.next_communication = nextNumber();
   if (field.stop.value) body.stop_communications = field.stop.value === "all" ? "all" : [call.number];
-  if (field.reset.checked) body.reset_retries = true;
+  if (field.anew.checked) body.reset_retries = true;
   return body;
 }
 

@@ -144,7 +144,7 @@ def story_of(attempt: Attempt) -> list[dict[str, Any]]:
 
 def opening(attempt: Attempt, at: datetime | None = None) -> dict[str, Any]:
     """Tell whether the campaign's calendar is open for this subscriber at an instant (now), and when it opens next."""
-    week, zones = attempt.campaign.calendar.hours(), attempt.member.zones
+    week, zones = attempt.campaign.calendar.as_hours(), attempt.member.zones
     instant = at or clock.now()
     if hours.is_open(week, zones, instant):
         until = hours.open_until(week, zones, instant)
