@@ -339,7 +339,8 @@ function drawPath(call) {
   }
   items.forEach((step, place) => {
     const item = parent.children[place];
-    item.classList.toggle("is-done", Boolean(step.at));
+    // A stage that was over before anybody was told of it has no time here until the page is read anew.
+    item.classList.toggle("is-done", Boolean(step.at) || items.slice(place).some((later) => later.now));
     if (step.now) attribute(item, "aria-current", "step");
     else item.removeAttribute("aria-current");
     text(item.children[1], words[camel("stage", step.stage)]);
@@ -522,7 +523,7 @@ function drawResult() {
   attribute($("given"), "data-tone", call?.result === "timed_out" ? "bad" : sending ? "warn" : "good");
   if (given || sending) {
     const name = kept[call.attempt]?.label ?? labels.get(call.attempt) ?? call.disposition ?? "";
-    const says = sending ? words.sending : call.result === "stored" ? words.stored : words.taken;
+    const says = sending ? (connected ? words.sending : words.kept) : call.result === "stored" ? words.stored : words.taken;
     text($("given-word"), call.result === "timed_out" ? words.timedOut : `${says} ${name || words.result}`);
     use($("given"), call.result === "timed_out" ? "alert-circle" : "circle-check");
   }
@@ -892,7 +893,7 @@ function tickResult(now) {
   const left = Math.max(0, until - now);
   text($("left"), `${span(left + 999)} ${words.left}`);
   const began = instant(shown.ended_at) ?? now;
-  width($("countdown").firstElementChild, until > began ? left / (until - began) : 0);
+  width($("countdown").firstElementChild, until > began ? Math.min(1, left / (until - began)) : 0);
 }
 
 function refreshLists() {
