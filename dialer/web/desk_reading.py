@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from agents.models import Operator
 from campaigns import hours, placeholders
-from campaigns.models import MEANING_COLOURS, Campaign, Disposition, Meaning
+from campaigns.models import Campaign, Disposition, Meaning
 from dialer import clock
 from dialer.models import Attempt
 from dialer.web import operators_board as board
@@ -114,20 +114,18 @@ def text_of(attempt: Attempt, him: Operator) -> dict[str, Any]:
 
 
 def story_of(attempt: Attempt) -> list[dict[str, Any]]:
-    """Return the subscriber's attempts before this one, the newest first. One statement."""
+    """Return the subscriber's attempts before this one, the newest first. Two statements."""
     found = (
         Attempt.objects.filter(member=attempt.member_id, pk__lt=attempt.pk)
         .select_related("operator", "communication")
         .order_by("-pk")[:STORIES]
     )
-    tones = dict(attempt.campaign.dispositions.values_list("name", "colour")) if found else {}
-    meanings = dict(attempt.campaign.dispositions.values_list("name", "meaning")) if found else {}
+    tones = {each.name: each.tone for each in attempt.campaign.dispositions.all()} if found else {}
     told = []
     for one in found:
         label, tone = story.standing(one)
         if one.disposition:
-            label = one.disposition
-            tone = tones.get(label) or MEANING_COLOURS.get(meanings.get(label, ""), tone)
+            label, tone = one.disposition, tones.get(one.disposition, tone)
         told.append(
             {
                 "attempt": one,

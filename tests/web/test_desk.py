@@ -83,7 +83,7 @@ def test_a_supervisor_lands_on_the_overview_and_has_no_desk(supervisor: Client) 
 
 
 def test_a_supervisor_who_takes_calls_has_both(bob: Operator) -> None:
-    User.objects.filter(pk=bob.user_id).update(is_staff=True)
+    User.objects.filter(operator=bob).update(is_staff=True)
     client = client_of(bob)
     assert client.get("/").status_code == 200
     assert 'href="/"' in client.get("/desk/").content.decode()
