@@ -137,6 +137,7 @@ function hear(message) {
 function link(alive) {
   connected = alive;
   onLink(alive, true);
+  attribute($("link"), "data-link", alive ? "live" : "lost");
 }
 
 // --- asking ---
