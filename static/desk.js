@@ -352,6 +352,9 @@ function drawPath(call) {
 function drawOthers() {
   const others = [...calls.values()].filter((call) => call.result_wanted && call.attempt !== shown?.attempt && call.ended_at);
   $("others").hidden = !others.length;
+  const shows = others.map((call) => call.attempt).join();
+  if ($("others").dataset.shows === shows) return;
+  $("others").dataset.shows = shows;
   $("others").replaceChildren(
     ...others.map((call) => {
       const button = document.createElement("button");
@@ -367,8 +370,10 @@ function drawOthers() {
 
 function drawIdle() {
   const away = state.status in AWAY;
-  const word = state.state === "Wrap up" ? "idleWrapUp" : away ? "idleAway" : state.state === "Idle" ? "idleReady" : "idleWaiting";
-  text($("h-idle"), words[word]);
+  const isReached = Boolean(root.dataset.contact) || state.phone_registered;
+  const noMode = root.dataset.usesClient === "yes" && !state.call_centre_mode;
+  const ready = !isReached ? "phoneStart" : noMode ? "modeOff" : state.state === "Idle" ? "idleReady" : "idleWaiting";
+  text($("h-idle"), words[state.state === "Wrap up" ? "idleWrapUp" : away ? "idleAway" : ready]);
   const last = [...calls.values()].sort((a, b) => b.attempt - a.attempt)[0];
   $("last-call").hidden = !last;
   if (last) {
@@ -672,6 +677,9 @@ function keepResult(attempt, result) {
   drawKept();
 }
 
+/** Refusals after which nothing that is typed anew would be taken. */
+const OVER = new Set(["TIMED_OUT", "ALREADY_GIVEN", "NOT_AWAITED", "NOT_FOUND", "MODE_OFF", "NOT_CONNECTED"]);
+
 async function sendKept() {
   if (!connected || isElsewhere()) return;
   for (const [attempt, result] of Object.entries(kept)) {
@@ -703,11 +711,10 @@ function taken(attempt, result, answer) {
 
 function refuse(attempt, result, problem) {
   keepResult(attempt, null);
-  const errors = problem.errors ?? {};
-  if (problem.status === 400 && Object.keys(errors).length && shown?.attempt === Number(attempt) && mayReport(shown)) {
+  if (!OVER.has(problem.code) && shown?.attempt === Number(attempt) && mayReport(shown)) {
     draw();
-    showFaults(errors);
-    return;
+    const errors = problem.errors ?? {};
+    return showFaults(Object.keys(errors).length ? errors : { form: told(problem) });
   }
   refused = [...refused, { attempt, name: result.name, label: result.label, comment: result.body.comment ?? "", why: told(problem) }].slice(-10);
   browser.write(own("refused"), refused);

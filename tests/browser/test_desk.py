@@ -19,7 +19,7 @@ from tests.test_run import House
 
 pytestmark = pytest.mark.browser
 
-PASSWORD = "correct horse battery"  # noqa: S105 (of operators who do not exist)
+PASSWORD = "correct horse battery"
 PEOPLE = {"bob": "1011", "alice": "1012"}
 """Operators of the demo who serve the campaign of this test alone, by the names that they log in with."""
 NAME = "Winter offer"
