@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -128,6 +128,14 @@ def test_a_client_that_comes_back_sees_the_call_that_it_missed(opened: Opener) -
     story.both_end(35)
     (call,) = opened(headers=key_of(story.operator.user)).until("snapshot")["calls"]
     assert (call["cause"], call["talk"], call["result"]) == ("NORMAL_CLEARING", 30, ResultState.AWAITED)
+
+
+@pytest.mark.usefixtures("woken_alone")
+def test_the_first_message_says_by_which_clock_its_times_are(bob: Operator, opened: Opener) -> None:
+    before = clock.now()
+    told = opened(headers=key_of(bob.user)).until("snapshot")
+    assert before <= datetime.fromisoformat(told["now"]) <= clock.now()
+    assert told["clock_factor"] == clock.FACTOR
 
 
 @pytest.mark.usefixtures("woken_alone")
