@@ -992,7 +992,6 @@ $("work-here").addEventListener("click", async () => {
 $("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(shown.number);
-    announce(words.copied);
     toast("good", words.copied);
   } catch {
     getSelection().selectAllChildren(part($("call"), "number"));
