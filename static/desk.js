@@ -256,7 +256,7 @@ function chooseStatus(status) {
 function openBreak() {
   const parent = $("reasons");
   parent.replaceChildren(
-    ...browser.read("desk:reasons", []).map((reason) => {
+    ...browser.read(own("reasons"), []).map((reason) => {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", className: "btn btn-sm", textContent: reason });
       button.addEventListener("click", () => beginBreak(reason));
@@ -272,8 +272,8 @@ function beginBreak(reason) {
   $("break").close();
   const given = reason.trim();
   if (given) {
-    const others = browser.read("desk:reasons", []).filter((other) => other !== given);
-    browser.write("desk:reasons", [given, ...others].slice(0, 5));
+    const others = browser.read(own("reasons"), []).filter((other) => other !== given);
+    browser.write(own("reasons"), [given, ...others].slice(0, 5));
   }
   order("status", given ? { status: "On Break", reason: given } : { status: "On Break" });
 }
@@ -904,8 +904,15 @@ function tickResult(now) {
   width($("countdown").firstElementChild, until > began ? Math.min(1, left / (until - began)) : 0);
 }
 
+/** Milliseconds after which the day is read once more: what all share of it may be some seconds old. */
+const DAY_LATER = 4000;
+let refreshing = 0;
+
 function refreshLists() {
-  htmx.trigger(document.body, "desk:refresh");
+  const refresh = () => htmx.trigger(document.body, "desk:refresh");
+  refresh();
+  clearTimeout(refreshing);
+  refreshing = setTimeout(refresh, DAY_LATER);
 }
 
 // --- keys ---
