@@ -224,7 +224,7 @@ class CampaignAdmin(OfCampaigns, KeptWhileUsed):
             )}),
             (_("Variables"), {"fields": ("variables",), "description": _("Put on every channel of the campaign.")}),
             (_("Desk"), {
-                "fields": ("script", "call_back_grace", "wrap_up_extension"),
+                "fields": ("script", "call_back_grace", "wrap_up_extension", "coaching_shown"),
                 "description": _("Its links and dispositions are set on the page “Desk” of the campaign."),
             }),
             (_("Cause"), {

@@ -220,7 +220,7 @@ class CampaignBody(ModelBody):
             "wrap_up_time", "originate_timeout", "variables", "connect_order", "answer_window", "waiting_sound",
             "abandon_message", "abandonment_cap", "record", "strategy", "caller_id", "error_stops_number_only",
             "minus_limit", "wrap_up_until_result", "default_region", "zone_from_number", "script", "desk_links",
-            "call_back_grace", "wrap_up_extension",
+            "call_back_grace", "wrap_up_extension", "coaching_shown",
         ]  # fmt: skip
 
     def validate_desk_links(self, links: Any) -> Any:

@@ -59,7 +59,7 @@ class CampaignForm(forms.ModelForm):
             "wrap_up_time", "originate_timeout", "variables", "strategy", "caller_id",
             "error_stops_number_only", "minus_limit", "wrap_up_until_result", "connect_order", "answer_window",
             "waiting_sound", "abandon_message", "abandonment_cap", "record", "default_region", "zone_from_number",
-            "script", "call_back_grace", "wrap_up_extension",
+            "script", "call_back_grace", "wrap_up_extension", "coaching_shown",
         )  # fmt: skip
 
     def clean_script(self) -> str:

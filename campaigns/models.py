@@ -379,6 +379,11 @@ class Campaign(models.Model):
         help_text=_("Seconds by which an operator may extend his wrap-up and the time for the result. 0: not at all."),
     )  # fmt: skip
 
+    coaching_shown = models.BooleanField(
+        _("tell the operator"), default=True,
+        help_text=_("The operator sees that a supervisor listens. One who speaks to both is always shown."),
+    )  # fmt: skip
+
     state = models.CharField(
         _("state"), max_length=10, choices=CampaignState.choices, default=CampaignState.IDLE, editable=False
     )

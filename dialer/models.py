@@ -383,6 +383,76 @@ class Attempt(models.Model):
         return next((word for instant, word in stages if instant), "reserved")
 
 
+class CoachingMode(models.TextChoices):
+    """What a supervisor does on a call."""
+
+    LISTEN = "listen", _("Listens")
+    WHISPER = "whisper", _("Whispers to the operator")
+    BARGE = "barge", _("Speaks to both")
+
+
+class CoachingQuerySet(models.QuerySet["Coaching"]):
+    def live(self) -> CoachingQuerySet:
+        """Those that are asked for, ring or listen."""
+        return self.filter(ended_at__isnull=True)
+
+
+class Coaching(models.Model):
+    """A supervisor on a call: by a leg of his own, which hears the operator's. It takes no line of a campaign."""
+
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="coachings", verbose_name=_("attempt"))
+    supervisor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("supervisor")
+    )
+    extension = models.CharField(_("extension"), max_length=32)
+    """Of the phone on which he hears it: a user of the switch's directory."""
+    mode = models.CharField(_("mode"), max_length=10, choices=CoachingMode.choices)
+    modes = models.JSONField(default=list)
+    """Each mode that he chose and when, as ``[mode, instant]``, in order."""
+    leg_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    job_uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    target_uuid = models.UUIDField()
+    """The operator's leg, which it hears."""
+    node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+", db_index=False)
+    core_uuid = models.UUIDField(null=True)
+    """The run of the switch that it was sent to."""
+    asked_at = models.DateTimeField(_("asked"))
+    sending_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(_("began"), null=True)
+    stopped_at = models.DateTimeField(null=True)
+    """When somebody asked for its end."""
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    cause = models.CharField(_("cause"), max_length=64, blank=True, default="")
+
+    objects = CoachingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("coaching")
+        verbose_name_plural = _("coachings")
+        ordering: ClassVar = ["-id"]
+        default_permissions = ("view",)
+        permissions = (("coach_attempt", _("Can listen to calls, whisper and speak in them")),)
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["supervisor"], condition=Q(ended_at__isnull=True), name="coaching_live_supervisor_once"
+            ),
+            models.UniqueConstraint(
+                fields=["extension"], condition=Q(ended_at__isnull=True), name="coaching_live_extension_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True, cause="") | (Q(ended_at__isnull=False) & ~Q(cause="")),
+                name="coaching_ends_with_a_cause",
+            ),
+        ]
+        indexes: ClassVar = [
+            # what goes on: the board, the operators' clients, reconciliation
+            models.Index(fields=["attempt"], condition=Q(ended_at__isnull=True), name="coaching_live"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.attempt_id}: {self.get_mode_display()}"
+
+
 class OperatorTry(models.Model):
     """Subscriber first: an operator who was rung for an answered subscriber and did not take the call."""
 

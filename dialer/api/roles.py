@@ -32,7 +32,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "members.view_donotcall", "members.add_donotcall", "members.change_donotcall", "members.delete_donotcall",
         "agents.add_operator", "agents.change_operator", "dialer.view_node",
         "access.add_accesskey", "access.run_campaign", "access.report_any_result", "access.hang_up",
-        "access.change_status",
+        "access.change_status", "dialer.coach_attempt", "dialer.view_coaching",
     ),
     # Takes calls: his own status, his own calls and their results.
     "Operator": ("access.take_calls", "access.report_result"),

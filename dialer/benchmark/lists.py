@@ -110,10 +110,10 @@ INSERT INTO campaigns_campaign (id, name, type, calendar_id, priority, "limit", 
     wait_for_result, wrap_up_time, originate_timeout, variables, connect_order, strategy, caller_id,
     error_stops_number_only, minus_limit, wrap_up_until_result, state, completion, completion_left, abandon_message,
     abandonment_cap, answer_window, record, waiting_sound, default_region, zone_from_number, zoned_by, script,
-    desk_links, call_back_grace, wrap_up_extension)
+    desk_links, call_back_grace, wrap_up_extension, coaching_shown)
 SELECT id, 'Campaign ' || id, 'progressive', %(calendar)s, id %% 5, 1000, 60, 5, 10, false, 60, 60, '{}',
        'operator_first', 'longest_idle', '', false, 20, false, 'idle', '', 0, '', 3, 2,
-       false, 'ringback', '', 'off', 'off', '', '[]', 3600, 120
+       false, 'ringback', '', 'off', 'off', '', '[]', 3600, 120, true
 FROM generate_series(%(first)s, %(first)s + %(campaigns)s - 1) AS id
 """
 

@@ -73,7 +73,7 @@ class DeskForm(SettingsForm):
     desk_links = LinksField(label=gettext_lazy("links"), required=False)
 
     class Meta(CampaignForm.Meta):
-        fields = ("script", "desk_links", "call_back_grace", "wrap_up_extension")
+        fields = ("script", "desk_links", "call_back_grace", "wrap_up_extension", "coaching_shown")
 
     def __init__(self, data: Any = None, *, instance: Campaign | None = None) -> None:
         super().__init__(data, instance=instance)
