@@ -57,6 +57,17 @@ class Controls(ABC):
         """The legs that exist now."""
         return self._do(lambda: [leg.call for leg in self.switch.legs.values()])
 
+    def listening(self, uuid: str) -> tuple[str, set[str]]:
+        """Return to which leg another listens by ``eavesdrop``, empty if to none, and the legs that hear it speak."""
+
+        def look() -> tuple[str, set[str]]:
+            leg = self.switch.legs.get(uuid)
+            if leg is None or leg.listens_to is None:
+                return "", set()
+            return leg.listens_to.uuid, {heard.uuid for heard in leg.heard_by()}
+
+        return self._do(look)
+
     def peak(self, gateway: str) -> int:
         """Return the most calls that a gateway was given at once."""
         return self._do(lambda: self.switch.router.peak[gateway])

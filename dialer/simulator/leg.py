@@ -96,6 +96,10 @@ class Leg:
         """The applications to run, with their arguments."""
         self.recordings: list[str] = []
         """Files in which it is being recorded."""
+        self.listens_to: Leg | None = None
+        """The leg that it hears by ``eavesdrop``; how it speaks there, its variables say."""
+        self.listeners: list[Leg] = []
+        """Those that hear this one."""
         self.picked_up = False
         self.patience: Timer | None = None
 
@@ -137,6 +141,16 @@ class Leg:
     def up(self) -> bool:
         """Whether a bridge to it can be made: it lives, and there is media."""
         return not self.cause and self.answer_state in ("answered", "early")
+
+    def heard_by(self) -> tuple[Leg, ...]:
+        """Return whom its phone is heard by where it listens: the leg there, the one beyond it, both or none."""
+        target = self.listens_to
+        if target is None:
+            return ()
+        beyond = target.second or target.first
+        near = (target,) if self.variables.get("eavesdrop_whisper_bleg") == "true" else ()
+        far = (beyond,) if beyond and self.variables.get("eavesdrop_whisper_aleg") == "true" else ()
+        return near + far
 
     # --- what happens to it ---------------------------------------------------------------------------------------
 

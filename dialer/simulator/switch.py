@@ -298,6 +298,8 @@ class Switch:
                 self._dial_second(leg, argument)
             case "intercept":
                 self._intercept(leg, argument)
+            case "eavesdrop":
+                self._eavesdrop(leg, argument)
             case "echo":
                 pass
             case "sleep":
@@ -440,6 +442,26 @@ class Switch:
         first.state, first.state_number = "CS_SOFT_EXECUTE", 3
         self._in_this_run(TICK, partial(self._bridge, first, second))
 
+    def _eavesdrop(self, leg: Leg, argument: str) -> None:
+        """Let a leg listen to another, until that one ends."""
+        target = self.legs.get(argument)
+        if target is None or target is leg or not target.up:
+            self._next(leg)
+            return
+        leg.listens_to = target
+        target.listeners.append(leg)
+
+    def _listens_no_more(self, leg: Leg) -> None:
+        target, leg.listens_to = leg.listens_to, None
+        if target:
+            target.listeners.remove(leg)
+
+    def _left_by(self, listener: Leg) -> None:
+        """Let a leg go on that listened to one which has ended."""
+        if listener.listens_to and listener.listens_to.cause:
+            self._listens_no_more(listener)
+            self._next(listener)
+
     def _record(self, leg: Leg, path: str) -> None:
         """Begin a recording, as far as events tell of one: there is no sound to be kept."""
         if path:
@@ -450,6 +472,7 @@ class Switch:
         """Take a leg away from its application and from the leg that it is bridged to, which ends."""
         leg.stop_timers()
         self._unpark(leg)
+        self._listens_no_more(leg)
         other = leg.second or leg.first
         if other is None:
             return
@@ -543,6 +566,9 @@ class Switch:
                 other.variables["last_bridge_hangup_cause"] = cause
                 if "proto_specific_hangup_cause" in own:
                     other.variables["last_bridge_proto_specific_hangup_cause"] = own["proto_specific_hangup_cause"]
+        self._listens_no_more(leg)
+        for listener in leg.listeners:
+            self._on(listener, TICK, partial(self._left_by, listener))
         self.events.leg(leg, "CHANNEL_HANGUP")
         if by == "recv_bye":
             own["sip_hangup_disposition"] = by

@@ -380,6 +380,73 @@ def _seconds(value: int, name: str, least: int = 1) -> int:
 # --- calls that exist -----------------------------------------------------------------------------------------------
 
 
+HEARD_BY: dict[str, tuple[bool, bool]] = {"listen": (False, False), "whisper": (False, True), "barge": (True, True)}
+"""How a leg that listens may speak: whether the far side hears it, and whether the leg that it listens to does.
+
+The switch calls the first ``eavesdrop_whisper_aleg`` and the second ``eavesdrop_whisper_bleg``, whichever of the two
+legs of the bridge it listens to.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CoachPlan:
+    """A leg that listens to another. ``target`` is the leg of the operator, ``timeout`` in seconds."""
+
+    coaching_id: int
+    job_uuid: UUID
+    leg_uuid: UUID
+    target_uuid: UUID
+    extension: str
+    mode: str
+    caller_name: str = ""
+    timeout: int = 20
+
+
+def coach(plan: CoachPlan) -> Originate:
+    """Ring a supervisor's phone; when he answers he hears the target's call, and speaks as the mode says.
+
+    The leg ends with the call that it listens to. It carries nothing of an attempt: ``dialer_leg`` alone tells whose
+    it is. The keys of the phone change nothing: the ledger would not know.
+    """
+    far, near = _heard_by(plan.mode)
+    number = _checked(_GATEWAY, plan.extension, "extension")
+    pairs: dict[str, object] = {
+        "origination_uuid": _uuid(plan.leg_uuid, "leg_uuid"),
+        "originate_timeout": _seconds(plan.timeout, "timeout") + 1,
+        "ignore_early_media": "true",
+        "origination_caller_id_number": number,
+        "origination_caller_id_name": display_name(plan.caller_name) or number,
+        "dialer_leg": "supervisor",
+        "dialer_coaching": int(plan.coaching_id),
+        "eavesdrop_enable_dtmf": "false",
+        "eavesdrop_whisper_aleg": far,
+        "eavesdrop_whisper_bleg": near,
+    }
+    variables = ",".join(f"{name}={_quoted(str(value))}" for name, value in pairs.items())
+    target = _uuid(plan.target_uuid, "target_uuid")
+    command = f"originate {{{variables}}}{extension_dial(plan.extension)} &eavesdrop({target})"
+    return Originate(command, plan.job_uuid, {}, [])
+
+
+def change_mode(leg: UUID, target: UUID, mode: str) -> list[str]:
+    """Let a leg that listens to another speak otherwise, in this order: it begins to listen anew, within a frame or two.
+
+    Only for one that has answered: one that still rings would leave its originate.
+    """
+    far, near = _heard_by(mode)
+    return [
+        f"uuid_setvar_multi {_uuid(leg, 'leg')} eavesdrop_whisper_aleg={far};eavesdrop_whisper_bleg={near}",
+        f"uuid_transfer {leg} eavesdrop:{_uuid(target, 'target')} inline",
+    ]
+
+
+def _heard_by(mode: str) -> tuple[str, str]:
+    if mode not in HEARD_BY:
+        raise ValueError(f"mode: “{mode[:80]}” is none of {', '.join(HEARD_BY)}.")
+    far, near = HEARD_BY[mode]
+    return str(far).lower(), str(near).lower()
+
+
 def hang_up(leg: UUID, cause: str) -> str:
     """End a leg; the switch answers ``+OK`` at once, or ``-ERR No such channel!``."""
     return f"uuid_kill {_uuid(leg, 'leg')} {_checked(_CAUSE, cause, 'cause')}"

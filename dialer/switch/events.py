@@ -32,7 +32,8 @@ SUBSCRIPTION = (
 )
 """What a listener asks for, so that ``parse`` has all it reads."""
 
-Role: TypeAlias = Literal["operator", "subscriber"]
+Role: TypeAlias = Literal["operator", "subscriber", "supervisor"]
+"""A supervisor's leg listens to an operator's, and belongs to no attempt."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -195,6 +196,8 @@ def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
             role = "operator"
         case "subscriber":
             role = "subscriber"
+        case "supervisor":
+            role = "supervisor"
 
     match event.name:
         case "CHANNEL_CREATE":

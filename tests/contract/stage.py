@@ -22,7 +22,7 @@ from dialer.simulator.behaviour import RINGS_ON, Behaviour
 from dialer.simulator.scenario import ANSWER, GatewayPlan, OperatorPlan, Scenario, SwitchPlan
 from dialer.simulator.thread import SimulatorThread
 from dialer.switch import commands
-from dialer.switch.commands import CallPlan, Originate
+from dialer.switch.commands import CallPlan, CoachPlan, Originate
 from dialer.switch.events import (
     JobDone,
     LegAnswered,
@@ -37,11 +37,14 @@ from dialer.switch.events import (
 from dialer.switch.nodes import SwitchNode
 
 FOLDER = Path(__file__).parents[2] / "docker" / "freeswitch" / "test"
+TONE_OF_THE_CALL, HUM = 300, 1000
+"""Hertz of what the two of a call say, now and then, and of what a supervisor hums."""
 PATIENCE = 15.0
 """Real seconds in which anything that a test awaits must come."""
 NO_PHONE, NOBODY = "9000", "9999"
 """An extension of the directory whose phone is not registered, and one that the directory does not know."""
 
+HUMS = "0"
 ANSWERS, BUSY, REJECTS, RINGS, UNALLOCATED, EARLY_MEDIA, FAILS, ANSWERS_LOOKING = "12345678"
 _REFUSALS = {
     BUSY: "USER_BUSY",
@@ -97,6 +100,11 @@ class Story:
         """Hear of another operator's leg too."""
         self.legs[plan.operator_uuid] = name
         self.jobs[plan.operator_job_uuid] = f"{name}'s job"
+
+    def add_supervisor(self, plan: CoachPlan) -> None:
+        """Hear of a supervisor's leg too."""
+        self.legs[plan.leg_uuid] = "supervisor"
+        self.jobs[plan.job_uuid] = "supervisor's job"
 
     def concerns(self, event: SwitchEvent) -> bool:
         return getattr(event, "leg", None) in self.legs or getattr(event, "job_uuid", None) in self.jobs
@@ -209,6 +217,18 @@ class Stage(ABC):
     def ring_operator(self, story: Story) -> None:
         self.place(commands.ring_operator(story.plan))
 
+    def coach(self, story: Story, mode: str, extension: str = "5000") -> CoachPlan:
+        """Ring a supervisor's phone for the operator's leg of a story."""
+        if extension in phones():
+            self.behaves(extension)
+        plan = CoachPlan(
+            coaching_id=17, job_uuid=uuid4(), leg_uuid=uuid4(), target_uuid=story.plan.operator_uuid,
+            extension=extension, mode=mode, caller_name="Olena Operator", timeout=5,
+        )  # fmt: skip
+        story.add_supervisor(plan)
+        self.place(commands.coach(plan))
+        return plan
+
     def hear(self, story: Story, kind: type[T], who: str = "") -> T:
         """Return the first event of this kind in a story, as soon as it has come."""
         self._listen(story, lambda: bool(story.all(kind, who)), f"{kind.__name__} of {who or 'anybody'}")
@@ -306,6 +326,10 @@ class Stage(ABC):
                 self.behaves(who)
 
     @abstractmethod
+    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+        """Return who hears whom now: ``call`` if the supervisor hears the call, and who of the two hears him."""
+
+    @abstractmethod
     def behaves(self, who: str) -> None:
         """Let the owner of an extension or of a number behave as his number says."""
 
@@ -325,6 +349,11 @@ class SimulatedStage(Stage):
     def __init__(self, simulator: SimulatorThread) -> None:
         self._simulator = simulator
         super().__init__(SwitchNode(simulator.host, simulator.port, simulator.password))
+
+    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+        target, heard_by = self._simulator.listening(str(coaching.leg_uuid))
+        call = {"call"} if target == str(story.plan.operator_uuid) else set()
+        return call | {story.legs[UUID(leg)] for leg in heard_by}
 
     @staticmethod
     def simulator() -> SimulatorThread:
@@ -354,6 +383,27 @@ class SimulatedStage(Stage):
 
 
 class RealStage(Stage):
+    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+        """Listen at the phones themselves, for longer than a tone of the call and its pause last."""
+        numbers = {phones()[story.plan.operator_dial.partition("/")[2]]: "operator", phones()["5000"]: "call"}
+        numbers[story.plan.subscriber_dial.rpartition("/")[2]] = "subscriber"
+        self.raw.subscribe(["DETECTED_TONE"])
+        rows = commands.read_rows(self.raw.api(commands.SHOW_CHANNELS))
+        keys = {}
+        for row in rows:
+            if row["direction"] != "inbound" or row["dest"] not in numbers:
+                continue
+            who = numbers[row["dest"]]
+            keys[key := f"{who}-{uuid4()}"] = who
+            hum = TONE_OF_THE_CALL if who == "call" else HUM
+            self.raw.api(f"uuid_broadcast {row['uuid']} stop_tone_detect::")
+            self.raw.api(f"uuid_broadcast {row['uuid']} 'tone_detect::{key} {hum} r'")
+        assert set(keys.values()) == {"operator", "subscriber", "call"}
+        found, deadline = set(), time.monotonic() + 2.0
+        while (event := self.raw.receive(max(0.0, deadline - time.monotonic()))) is not None:
+            found.add(keys.get(event.get("Detected-Tone"), ""))
+        return found - {""}
+
     def behaves(self, who: str) -> None:
         """The dialplan of the switch sees to it."""
 
