@@ -10,7 +10,7 @@ class DialerConfig(AppConfig):
     def ready(self) -> None:
         # The first makes shared tasks belong to our application in every process that has Django.
         from dialer import celery, checks, verbs  # noqa: F401
-        from dialer.engine import calls, results
+        from dialer.engine import calls, coaching, results
 
         verbs.register(
             verbs.Engine(
@@ -19,5 +19,7 @@ class DialerConfig(AppConfig):
                 hang_up=calls.hang_up,
                 withdraw_unsent=calls.withdraw_unsent,
                 withdraw_number=calls.withdraw_number,
+                coach=coaching.coach,
+                stop_coaching=coaching.stop,
             )
         )

@@ -23,6 +23,8 @@ from dialer.sockets.teller import teller
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
 
+    from dialer.models import Coaching
+
 log = logging.getLogger(__name__)
 
 WAKE_KEY = "dial:wake"
@@ -45,6 +47,8 @@ class Engine:
     hang_up: Callable[..., None]
     withdraw_unsent: Callable[..., int]
     withdraw_number: Callable[..., int]
+    coach: Callable[..., Coaching]
+    stop_coaching: Callable[..., None]
 
 
 _engine: Engine | None = None
@@ -187,3 +191,16 @@ def withdraw_number(digits: Collection[str], *, campaign_id: int | None = None) 
     a do-not-call entry) holds for every later claim. Call it before locking operators, members or numbers.
     """
     return engine().withdraw_number(digits, campaign_id=campaign_id)
+
+
+def coach(attempt_id: int, mode: str, *, by: AbstractBaseUser, extension: str = "") -> Coaching:
+    """Let a supervisor on a call: ring his phone, or change how he is on it: ``listen``, ``whisper`` or ``barge``.
+
+    Raises ``ValidationError``, ``DoesNotExist`` or ``Refused``.
+    """
+    return engine().coach(attempt_id, mode, by=by, extension=extension)
+
+
+def stop_coaching(attempt_id: int, *, by: AbstractBaseUser) -> None:
+    """Take a supervisor off a call. Raises ``Refused`` when he is not on it."""
+    engine().stop_coaching(attempt_id, by=by)

@@ -26,7 +26,7 @@ from campaigns import actions as campaigns
 from campaigns.fields import allowed_variables
 from campaigns.models import Campaign, ConnectOrder
 from dialer import clock, verbs
-from dialer.engine import dispatch, nodes, plans, policy, results
+from dialer.engine import coaching, dispatch, nodes, plans, policy, results
 from dialer.errors import Refused
 from dialer.models import Attempt, CallRecord, KillReason, Node, OperatorTry, Outcome, Repair, ResultState
 from dialer.switch import commands, events
@@ -181,9 +181,11 @@ def apply(event: CallEvent) -> list[Order]:
 
     An event of no attempt of ours changes nothing.
     """
+    if not isinstance(event, events.JobDone) and event.role == "supervisor":
+        return list(coaching.apply(event))
     attempt_id = _attempt_of(event)
     if attempt_id is None:
-        return _of_an_earlier_try(event)
+        return list(coaching.apply(event)) if isinstance(event, events.JobDone) else _of_an_earlier_try(event)
     if isinstance(event, events.LegHungUp) or (isinstance(event, events.JobDone) and not event.ok):
         with held(attempt_id) as rows:
             assert rows is not None  # attempts are never deleted

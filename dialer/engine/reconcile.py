@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from campaigns.models import ConnectOrder
 from dialer import clock
-from dialer.engine import calls
+from dialer.engine import calls, coaching
 from dialer.models import Attempt, Node
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ EVERY = 2.0
 
 def end_gone(node: Node) -> int:
     """End the attempts that were sent to a switch of which it is reckoned that it runs no more; return how many."""
+    coaching.end_all(node)
     ended = _end_all(node, "switch_gone")
     if ended:
         log.warning("Switch %s is gone; %d calls are taken to have ended with it, see the repairs.", node, ended)
@@ -66,9 +67,14 @@ class Reconciler:
     unrung: set[UUID] = field(default_factory=set)
     """Legs of operators that were absent once, though they should ring for an answered subscriber."""
     last_step: float = 0.0
+    coachings: coaching.Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.coachings = coaching.Watch(self.node, self.line)
 
     def end_lost_cores(self) -> int:
         """End the attempts that were sent to an earlier run of this switch: their calls died with it."""
+        coaching.end_all(self.node, other_than=self.line.core_uuid)
         ended = _end_all(self.node, "switch_restarted", other_than=self.line.core_uuid)
         if ended:
             log.warning("Switch %s was started again; %d calls had ended with it, see the repairs.", self.node, ended)
@@ -87,6 +93,7 @@ class Reconciler:
         )
         self._hang_up_lone_legs(now)
         self._mind_unrung(now)
+        self.coachings.step(now)
         present = self.line.existing(
             [leg for attempt in attempts for leg in (attempt.operator_uuid, attempt.subscriber_uuid)]
         )

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from dialer import verbs
-from dialer.engine import abandonment, dispatch, placing, records, tidy
+from dialer.engine import abandonment, coaching, dispatch, placing, records, tidy
 from members import planning
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,12 @@ def mind_abandonment() -> None:
 def hang_up(attempt_id: int) -> None:
     """Hang up the legs of an attempt; the listener does the same for legs that appear later."""
     placing.kill(attempt_id)
+
+
+@shared_task(name="dialer.engine.tasks.coach", ignore_result=True)
+def coach(coaching_id: int) -> None:
+    """Ring a supervisor's phone, let him speak otherwise, or hang up, as he wished last."""
+    coaching.act(coaching_id)
 
 
 @shared_task(name="dialer.engine.tasks.replan", ignore_result=True)

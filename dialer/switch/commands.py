@@ -429,7 +429,7 @@ def coach(plan: CoachPlan) -> Originate:
 
 
 def change_mode(leg: UUID, target: UUID, mode: str) -> list[str]:
-    """Let a leg that listens to another speak otherwise, in this order: it begins to listen anew, within a frame or two.
+    """Let a leg that listens to another speak otherwise: two commands, in this order; it begins to listen anew.
 
     Only for one that has answered: one that still rings would leave its originate.
     """
