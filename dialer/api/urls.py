@@ -6,7 +6,7 @@ from django.urls import path, re_path
 
 from agents import api as agents
 from campaigns import api as campaigns
-from dialer.api import attempts, docs, errors, exports, live, sessions, statistics, why
+from dialer.api import attempts, coaching, docs, errors, exports, live, sessions, statistics, why
 from dialer.webhooks import api as webhooks
 from members import api as members
 from members import do_not_call_api as do_not_call
@@ -37,6 +37,7 @@ urlpatterns = [
     path(f"{V2}attempts", attempts.Attempts.as_view(), name="api-attempts"),
     path(f"{V2}attempts/<str:attempt>", attempts.OneAttempt.as_view(), name="api-attempt"),
     path(f"{V2}attempts/<str:attempt>/hangup", attempts.AttemptHangUp.as_view(), name="api-attempt-hangup"),
+    path(f"{V2}attempts/<str:attempt>/coaching", coaching.AttemptCoaching.as_view(), name="api-attempt-coaching"),
     path(f"{V2}statistics", statistics.AllStatistics.as_view(), name="api-all-statistics"),
     path(f"{V2}live", live.Live.as_view(), name="api-live"),
     path(f"{V2}events", webhooks.Events.as_view(), name="api-events"),

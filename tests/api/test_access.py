@@ -41,6 +41,7 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "api-attempts": {"GET": OPERATORS},
     "api-attempt": {"GET": OPERATORS},
     "api-attempt-hangup": {"POST": (A, S, O)},
+    "api-attempt-coaching": {"GET": SET_UP, "POST": SET_UP, "DELETE": SET_UP},
     "api-all-statistics": {"GET": STAFF},
     "api-live": {"GET": STAFF},
     "api-events": {"GET": INTEGRATORS},
