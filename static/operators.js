@@ -70,6 +70,7 @@ function draw() {
 /** Say aloud who is sent on a break, and nothing that changes each second. */
 function tell(before, after) {
   if (!before) return;
+  tellCoaching(before, after);
   const was = new Set(before.operators.filter((item) => item.forced).map((item) => item.id));
   const forced = after.operators.filter((item) => item.forced && !was.has(item.id));
   if (forced.length) announce(forced.map((item) => `${item.name}: ${words.forced}.`).join(" "));
@@ -139,6 +140,7 @@ function showOperator(node, item) {
   attribute(part(node, "name"), "href", root.dataset.operator.replace("/0/", `/${item.id}/`));
   node.classList.toggle("is-forced", item.forced);
   showCall(node, item.call);
+  showCoaching(node, item);
   const meter = node.querySelector(".meter");
   meter.hidden = item.occupancy == null;
   width(meter.firstElementChild, (item.occupancy ?? 0) / 100);
@@ -160,6 +162,67 @@ function showCall(node, call) {
   fill(node, { with: hidden ? words.hidden : call.with, number: hidden ? "" : call.number });
   title(part(node, "call"), hidden ? "" : `${call.with} · ${call.number} · ${call.campaign}`);
   attribute(part(node, "call"), "data-tone", call.talks ? "talk" : "ring");
+}
+
+// --- coaching: who is on a call besides the two, and the viewer's own part in it ---
+
+const me = Number(root.dataset.user);
+const mayCoach = root.dataset.mayCoach === "yes";
+const MODES = ["listen", "whisper", "barge"];
+const said = (who, mode) => words[who + mode[0].toUpperCase() + mode.slice(1)];
+let leaves = null;
+
+function coachingOf(coached) {
+  const own = coached.user === me;
+  if (!coached.on) return own ? words.youRing : "";
+  return own ? said("you", coached.mode) : `${coached.by}: ${said("he", coached.mode)}`;
+}
+
+function showCoaching(node, item) {
+  const coached = item.call?.coached ?? [];
+  text(part(node, "coached"), coached.map(coachingOf).filter(Boolean).join(" · "));
+  if (!mayCoach) return;
+  const group = part(node, "coach");
+  const own = coached.find((one) => one.user === me);
+  group.hidden = !(item.call?.attempt && item.call.talks) && !own;
+  attribute(group, "aria-label", `${words.coaching}: ${item.name}`);
+  const leave = part(node, "leave");
+  if (!own && document.activeElement === leave) part(node, "listen").focus();
+  leave.hidden = !own;
+  for (const mode of MODES) attribute(part(node, mode), "aria-pressed", String(own?.mode === mode));
+  for (const button of group.children) button.dataset.on = item.call?.attempt ?? "";
+}
+
+/** Return the call that the viewer is on as a supervisor. */
+function ownCoaching(snapshot) {
+  for (const item of snapshot?.operators ?? []) {
+    const own = item.call?.coached?.find((one) => one.user === me);
+    if (own) return { attempt: item.call.attempt, name: item.name, ...own };
+  }
+  return null;
+}
+
+/** Say aloud what became of the viewer's own coaching. */
+function tellCoaching(before, after) {
+  const [was, is] = [ownCoaching(before), ownCoaching(after)];
+  if (is?.on && !(was?.on && was.mode === is.mode)) announce(`${is.name}: ${said("you", is.mode)}`);
+  const goesOn = after.operators.some((item) => item.call?.attempt === was?.attempt && item.call.talks);
+  if (was && !was.on && !is && goesOn && leaves !== was.attempt) toast("bad", words.notTaken);
+  if (!is) leaves = null;
+}
+
+if (mayCoach) {
+  $("operators").addEventListener("click", (event) => {
+    const button = event.target.closest("[data-coach] [data-action]");
+    if (!button) return;
+    if (button.dataset.action === "leave") {
+      leaves = Number(button.dataset.on);
+    } else if (!root.dataset.phone) {
+      event.stopImmediatePropagation();
+      toast("bad", words.noPhone);
+      $("extension").focus();
+    }
+  });
 }
 
 function showSigns(node, item) {

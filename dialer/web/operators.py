@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -33,14 +33,22 @@ from agents.models import (
 from dialer import clock, verbs
 from dialer import live as live_page
 from dialer.api import scope
-from dialer.engine import why
+from dialer.engine import coaching, why
 from dialer.errors import Refused
-from dialer.models import Attempt, Outcome
+from dialer.models import Attempt, CoachingMode, Outcome
 from dialer.pages import for_supervisors, for_supervisors_scripts
 from dialer.readings import COUNTS_TIMES, shared
 from dialer.web import operators_board as board
 from dialer.web.operators_forms import UNITS, OperatorPageForm
 
+COACH = "dialer.coach_attempt"
+PHONE = "coaching_phone"
+"""Where the session keeps the extension on which a supervisor hears calls."""
+MODES_TOLD = {
+    CoachingMode.LISTEN: gettext_lazy("you listen"),
+    CoachingMode.WHISPER: gettext_lazy("you whisper to the operator"),
+    CoachingMode.BARGE: gettext_lazy("you speak to both"),
+}
 CALLS = 20
 """Last calls that the page of an operator lists."""
 CHANGES = 10
@@ -76,12 +84,23 @@ def _find(operator_id: int) -> Operator:
 def operators(request: HttpRequest) -> HttpResponse:
     """Show all operators as they are now."""
     _need(request, "agents.view_operator")
+    return _board(request)
+
+
+def _board(request: HttpRequest, typed: str | None = None, fault: str = "") -> HttpResponse:
+    """Draw the board; ``typed`` and ``fault``: the phone that a supervisor named for coaching, and what is wrong."""
+    may_coach = request.user.has_perm(COACH)
+    phone = _phone(request) if may_coach else ""
     shown = {
+        "may_coach": may_coach,
+        "phone": phone,
+        "typed_phone": phone if typed is None else typed,
+        "phone_fault": fault,
         "snapshot": json.loads(board.snapshot_json(scope.of(request.user))),
         "may_add": request.user.has_perm("agents.add_operator"),
         "may_change": request.user.has_perm("access.change_status"),
     }
-    return render(request, "operators/board.html", shown)
+    return render(request, "operators/board.html", shown, status=400 if fault else 200)
 
 
 @require_GET
@@ -296,6 +315,84 @@ def hang_up(request: HttpRequest, attempt_id: int) -> HttpResponse:
     finally:
         _forget(request)
     return _answer(request, "good", _("The call of %s is being hung up.") % attempt.operator)
+
+
+# --- coaching ---------------------------------------------------------------------------------------------------
+
+
+@require_POST
+@never_cache
+@for_supervisors
+def coaching_phone(request: HttpRequest) -> HttpResponse:
+    """Keep, for this browser's session, on which phone its supervisor hears calls."""
+    _need(request, COACH)
+    typed = request.POST.get("extension", "").strip()
+    if not typed:
+        request.session.pop(PHONE, None)
+        return redirect("operators")
+    try:
+        request.session[PHONE] = coaching.phone_of(_user(request), typed)
+    except ValidationError as error:
+        return _board(request, typed, " ".join(error.messages))
+    messages.success(request, _("Calls that you listen to ring at %s.") % typed)
+    return redirect("operators")
+
+
+@require_POST
+@for_supervisors_scripts
+def coach(request: HttpRequest, attempt_id: int, mode: str) -> HttpResponse:
+    """Let the supervisor's phone ring for a call, or change how he is on it."""
+
+    def act(attempt: Attempt) -> str:
+        row = verbs.coach(attempt.pk, mode, by=_user(request), extension=request.session.get(PHONE, ""))
+        if row.answered_at is None:
+            return _("Your phone %(phone)s rings: answer it, and you are on the call of %(operator)s.") % {
+                "phone": row.extension, "operator": attempt.operator,
+            }  # fmt: skip
+        return f"{attempt.operator}: {MODES_TOLD[CoachingMode(row.mode)]}"
+
+    return _act_on_call(request, attempt_id, act)
+
+
+@require_POST
+@for_supervisors_scripts
+def stop_coaching(request: HttpRequest, attempt_id: int) -> HttpResponse:
+    """Take the supervisor off a call, which goes on."""
+
+    def act(attempt: Attempt) -> str:
+        verbs.stop_coaching(attempt.pk, by=_user(request))
+        return _("You leave the call of %s; it goes on.") % attempt.operator
+
+    return _act_on_call(request, attempt_id, act)
+
+
+def _act_on_call(request: HttpRequest, attempt_id: int, act: Callable[[Attempt], str]) -> HttpResponse:
+    if not request.user.has_perm(COACH):
+        return _answer(request, "bad", _("You may look, but not listen to calls."), 403)
+    attempt = scope.within(Attempt.objects.select_related("operator"), request.user).filter(pk=attempt_id).first()
+    if attempt is None:
+        return _answer(request, "bad", _("There is no call %d.") % attempt_id, 404)
+    try:
+        told = act(attempt)
+    except Refused as refusal:
+        return _answer(request, "bad", refusal.message, 409)
+    except ValidationError as error:
+        return _answer(request, "bad", " ".join(error.messages), 400)
+    finally:
+        _forget(request)
+    return _answer(request, "good", told)
+
+
+def _phone(request: HttpRequest) -> str:
+    """Return on which phone this supervisor hears calls: as he said in this session, else his own; empty: unknown."""
+    try:
+        return coaching.phone_of(_user(request), request.session.get(PHONE, ""))
+    except ValidationError:
+        return ""
+
+
+def _user(request: HttpRequest) -> Any:
+    return request.user
 
 
 def _act_on(request: HttpRequest, operator_id: int, act: Callable[[Operator], Operator]) -> HttpResponse:

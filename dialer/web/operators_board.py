@@ -22,7 +22,7 @@ from campaigns.models import Campaign
 from dialer import clock, live, readings
 from dialer.api import scope
 from dialer.api.scope import Scope
-from dialer.models import Outcome
+from dialer.models import Coaching, Outcome
 from dialer.statistics.queries import Asked, Duty
 from dialer.statistics.queries import read as read_statistics
 from dialer.statistics.ranges import Preset, Range, of_preset
@@ -58,14 +58,14 @@ def _key(name: str, only: Scope = None) -> str:
 
 
 def read(only: Scope = None) -> dict[str, Any]:
-    """Read what the board shows. Eight statements at most, of which one is made each second."""
+    """Read what the board shows. Nine statements at most, of which two are made each second."""
     today = shared_today(only)
     tiers = readings.shared(_key("tiers", only), lambda: _campaigns_of_operators(only), times=readings.COUNTS_TIMES)
     return {
         "since": live.ms(today.range.start),
         "zone": today.range.zone,
         "campaigns": [{"id": pk, "name": name} for pk, name in tiers.names.items()],
-        "operators": rows(Operator.objects.filter(archived=False), only, today.duties, tiers.of),
+        "operators": rows(Operator.objects.filter(archived=False), only, today.duties, tiers.of, who_coaches(only)),
     }
 
 
@@ -120,6 +120,29 @@ def _campaigns_of_operators(only: Scope) -> Tiers:
     return Tiers(only)
 
 
+# --- who listens ------------------------------------------------------------------------------------------------
+
+
+def who_coaches(only: Scope) -> dict[int, list[dict[str, Any]]]:
+    """Return the supervisors on calls by attempt, those first who came first. One statement."""
+    live_ones = Coaching.objects.live().filter(stopped_at__isnull=True).order_by("pk")
+    if only is not None:
+        live_ones = live_ones.filter(attempt__campaign__in=only)
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for coaching in live_ones.select_related("supervisor"):
+        him = coaching.supervisor
+        name = (him.get_full_name() or him.get_username()) if him else "–"
+        found[coaching.attempt_id].append(
+            {
+                "user": coaching.supervisor_id,
+                "by": name,
+                "mode": coaching.mode,
+                "on": coaching.answered_at is not None,
+            }
+        )
+    return dict(found)
+
+
 # --- rows -------------------------------------------------------------------------------------------------------
 
 SHOWN = (
@@ -134,7 +157,11 @@ SHOWN = (
 
 
 def rows(
-    operators: QuerySet[Operator], only: Scope, done: Mapping[int, Duty], campaigns: Mapping[int, list[int]]
+    operators: QuerySet[Operator],
+    only: Scope,
+    done: Mapping[int, Duty],
+    campaigns: Mapping[int, list[int]],
+    coached: Mapping[int, list[dict[str, Any]]] | None = None,
 ) -> list[dict[str, Any]]:
     """Read operators as the board shows them; with whom they talk, and the last call, if it is for a campaign that may
     be shown. One statement."""
@@ -144,7 +171,7 @@ def rows(
     now = clock.now()
     return [
         _operator(row, labels, now)
-        | _call(row, only)
+        | _call(row, only, coached or {})
         | _last_call(row, outcomes, only)
         | _done(done.get(row["id"]))
         | {"campaigns": campaigns.get(row["id"], [])}
@@ -214,8 +241,8 @@ def _may(row: Mapping[str, Any]) -> str:
     return "end_break" if row["status"] == OperatorStatus.ON_BREAK else ""
 
 
-def _call(row: Mapping[str, Any], only: Scope) -> dict[str, Any]:
-    """Tell of the call that he is on."""
+def _call(row: Mapping[str, Any], only: Scope, coached: Mapping[int, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Tell of the call that he is on, and who else is."""
     if row["current_attempt_id"] is None:
         return {}
     talks = row["current_attempt__bridged_at"] is not None and row["current_attempt__talk_ended_at"] is None
@@ -230,6 +257,8 @@ def _call(row: Mapping[str, Any], only: Scope) -> dict[str, Any]:
             "number": row["current_attempt__communication__number"] or row["current_attempt__digits"],
             "campaign": row["current_attempt__campaign__name"],
         }
+        if row["current_attempt_id"] in coached:
+            call["coached"] = coached[row["current_attempt_id"]]
     return {"call": call}
 
 
