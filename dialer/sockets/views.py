@@ -10,16 +10,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, Subquery, When
 
 from agents.api import STATES, STATUSES
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, ConnectOrder
-from dialer.models import Attempt, KillReason, OperatorTry, ResultState
+from dialer.models import Attempt, Coaching, CoachingMode, KillReason, OperatorTry, ResultState
 from dialer.sockets.models import Client
 
 Message: TypeAlias = dict[str, Any]
 
+COACHED_AS = Subquery(
+    Coaching.objects.live()
+    .filter(attempt=OuterRef("pk"), answered_at__isnull=False)
+    .order_by(Case(When(mode=CoachingMode.BARGE, then=0), When(mode=CoachingMode.WHISPER, then=1), default=2))
+    .values("mode")[:1]
+)
+"""How the supervisor who is on a call does most of those who are: who speaks to both comes before who listens."""
 GIVEN = (ResultState.STORED, ResultState.APPLIED)
 
 
@@ -60,7 +67,8 @@ def read(operator_ids: Collection[int], known: Mapping[int, Collection[int]]) ->
     views = {pk: View(_state(operator)) for pk, operator in operators.items()}
     last = {operator.last_attempt_id for operator in operators.values()} - {None}
     told = {attempt for ids in known.values() for attempt in ids}
-    attempts = Attempt.objects.select_related("member", "communication", "campaign__calendar", "operator").filter(
+    attempts = Attempt.objects.annotate(coached_as=COACHED_AS)
+    attempts = attempts.select_related("member", "communication", "campaign__calendar", "operator").filter(
         Q(operator__in=operators, ended_at__isnull=True)
         | Q(operator__in=operators, result_state=ResultState.AWAITED)
         | Q(pk__in=last | told)
@@ -116,6 +124,7 @@ def _show_calls_that_went_on(
             "result": "",
             "result_wanted": False,
             "result_until": None,
+            "coached": "",
         }
 
 
@@ -197,7 +206,15 @@ def _call(attempt: Attempt, operator: Operator) -> Message:
         "result_wanted": awaited or (may_report and not attempt.result_state),
         "result_until": _iso(attempt.result_deadline) if awaited else None,
         "result_extendable": extendable,
+        "coached": _coached(attempt),
     }
+
+
+def _coached(attempt: Attempt) -> str:
+    """Return how a supervisor is on a call, as far as its operator is told; one who speaks to both is always told."""
+    mode: str = getattr(attempt, "coached_as", None) or ""
+    told = attempt.campaign.coaching_shown or mode == CoachingMode.BARGE
+    return mode if told and attempt.ended_at is None else ""
 
 
 def _iso(instant: datetime | None) -> str | None:
@@ -237,6 +254,8 @@ def _stages(old: Message | None, new: Message) -> Iterator[Message]:
             "type": "ended", "attempt": attempt, "at": new["ended_at"], "cause": new["cause"], "talk": new["talk"],
             "ended_by": new["ended_by"],
         }  # fmt: skip
+    if new["coached"] != was.get("coached", ""):
+        yield {"type": "coached", "attempt": attempt, "mode": new["coached"]}
     wanted = (new["result_wanted"], new["result_until"])
     if new["result_wanted"] and wanted != (was.get("result_wanted"), was.get("result_until")):
         yield {"type": "result_wanted", "attempt": attempt, "until": new["result_until"]}

@@ -217,7 +217,7 @@ class TestCampaigns:
         path = f"dialer/{campaign.pk}"
         given = {
             "script": "Hello {name}\n ", "desk_links": [{"name": "CRM", "url": "https://crm.example/{contact_id}"}],
-            "call_back_grace": 60, "wrap_up_extension": 0,
+            "call_back_grace": 60, "wrap_up_extension": 0, "coaching_shown": False,
         }  # fmt: skip
         shown = supervisor.patch(path, given).json()
         assert {name: shown[name] for name in given} == given

@@ -41,7 +41,13 @@ def sealed(client: Client, campaign: Campaign) -> dict[str, str]:
 
 def form_of(rows: Iterable[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """Return what the form of the page sends."""
-    sent: dict[str, Any] = {"row": [], "script": "", "call_back_grace": 3600, "wrap_up_extension": 120}
+    sent: dict[str, Any] = {
+        "row": [],
+        "script": "",
+        "call_back_grace": 3600,
+        "wrap_up_extension": 120,
+        "coaching_shown": "on",
+    }
     for key, row in enumerate(rows):
         sent["row"].append(str(key))
         sent |= {f"{'reset' if name == 'reset_retries' else name}-{key}": value for name, value in row.items()}
@@ -81,6 +87,15 @@ def test_everything_is_saved_at_once(supervisor: Client, campaign: Campaign) -> 
     assert campaign.script == "Hi {name}\nBye"
     assert campaign.desk_links == [{"name": "CRM", "url": "https://crm.example/{contact_id}"}]
     assert (campaign.call_back_grace, campaign.wrap_up_extension) == (60, 0)
+
+
+def test_whether_operators_are_told_of_coaching_is_set_here(supervisor: Client, campaign: Campaign) -> None:
+    assert 'name="coaching_shown"' in supervisor.get(page_of(campaign)).content.decode()
+    sent = form_of([SOLD, LATER, NEVER], **sealed(supervisor, campaign))
+    del sent["coaching_shown"]  # a box that is not ticked
+    supervisor.post(page_of(campaign), sent)
+    campaign.refresh_from_db()
+    assert not campaign.coaching_shown
 
 
 def test_saving_what_is_shown_changes_nothing(supervisor: Client, campaign: Campaign) -> None:
