@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from dialer import clock
 from dialer.admin_tools import BoundedAdmin, OfCampaigns, OwnCampaigns, ReadOnlyAdmin, badge, seconds_left
 from dialer.engine import nodes
-from dialer.models import Attempt, CallRecord, Node, OperatorTry, Outcome, Repair, ResultReport
+from dialer.models import Attempt, CallRecord, Coaching, Node, OperatorTry, Outcome, Repair, ResultReport
 from members.models import Member
 
 admin.site.site_header = _("Progressive dialer")
@@ -132,6 +132,17 @@ class ResultReportInline(admin.TabularInline):
         return False
 
 
+class CoachingInline(admin.TabularInline):
+    model = Coaching
+    fields = readonly_fields = ("supervisor", "extension", "mode", "asked_at", "answered_at", "ended_at", "cause")
+    extra = 0
+    can_delete = False
+    verbose_name_plural = _("supervisors on the call")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(Attempt)
 class AttemptAdmin(OfCampaigns, ReadOnlyAdmin):
     list_display = ("id", "reserved", "campaign", "called", "who", "end")
@@ -141,7 +152,7 @@ class AttemptAdmin(OfCampaigns, ReadOnlyAdmin):
     search_help_text = _("A number (its first or last digits), a name, an external id, or the UUID of a leg or job.")
     sortable_by = ("id",)
     ordering = ("-id",)
-    inlines = (OperatorTryInline, ResultReportInline, CallRecordInline, RepairInline)
+    inlines = (OperatorTryInline, CoachingInline, ResultReportInline, CallRecordInline, RepairInline)
     fieldsets = (
         (None, {"fields": (
             ("campaign", "connect_order"), ("member", "communication", "digits"), ("operator", "operator_gateway"),

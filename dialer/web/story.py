@@ -17,7 +17,16 @@ from dialer import clock
 from dialer.admin import COURSE
 from dialer.channel_variables import as_text
 from dialer.live import OUTCOME_TONES
-from dialer.models import STAGES, Attempt, KillReason, OperatorTry, Outcome, ResultReport
+from dialer.models import (
+    STAGES,
+    Attempt,
+    Coaching,
+    CoachingMode,
+    KillReason,
+    OperatorTry,
+    Outcome,
+    ResultReport,
+)
 
 WIDTH: Final = 1000
 """Of the drawing, in units of its own."""
@@ -87,10 +96,10 @@ def standing(attempt: Attempt) -> tuple[str, str]:
 
 
 def told_with(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
-    """Return attempts with all that their stories tell; three statements more for all of them."""
+    """Return attempts with all that their stories tell; four statements more for all of them."""
     return attempts.select_related(
         "operator", "gateway", "node", "route", "communication", "killed_by", "operator_gateway"
-    ).prefetch_related("tries__operator", "result_reports__by", "repairs")
+    ).prefetch_related("tries__operator", "result_reports__by", "repairs", "coachings__supervisor")
 
 
 def of(attempt: Attempt) -> Story:
@@ -252,6 +261,8 @@ def _facts(attempt: Attempt, tries: Sequence[OperatorTry]) -> Iterable[tuple[str
         yield _("Result"), str(attempt.get_result_state_display())
     if attempt.disposition:
         yield _("Disposition"), attempt.disposition
+    for coaching in sorted(attempt.coachings.all(), key=lambda one: one.pk):
+        yield _("Supervisor on the call"), _coached(coaching)
     if attempt.comment:
         yield _("Comment"), attempt.comment
     if attempt.recording:
@@ -266,6 +277,14 @@ def _facts(attempt: Attempt, tries: Sequence[OperatorTry]) -> Iterable[tuple[str
         yield _("Switch"), attempt.node.name
     if attempt.variables_left_out:
         yield _("Variables left out"), ", ".join(map(str, attempt.variables_left_out))
+
+
+def _coached(coaching: Coaching) -> str:
+    """Tell who it was, and what he did, in order."""
+    who = str(coaching.supervisor or "–")
+    if coaching.answered_at is None:
+        return f"{who}: " + (_("his phone did not answer") if coaching.ended_at else _("his phone rings"))
+    return f"{who}: " + ", ".join(str(CoachingMode(mode).label) for mode, _at in coaching.modes)
 
 
 def _first_to_hang_up(attempt: Attempt) -> str:

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from dialer.esl.client import Connection, Outcome
 from dialer.esl.wire import Event
+from dialer.models import Coaching
 from dialer.simulator.behaviour import RINGS_ON, Behaviour
 from dialer.simulator.scenario import ANSWER, GatewayPlan, OperatorPlan, Scenario, SwitchPlan
 from dialer.simulator.thread import SimulatorThread
@@ -326,7 +327,7 @@ class Stage(ABC):
                 self.behaves(who)
 
     @abstractmethod
-    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+    def sound(self, story: Story, coaching: CoachPlan | Coaching) -> set[str]:
         """Return who hears whom now: ``call`` if the supervisor hears the call, and who of the two hears him."""
 
     @abstractmethod
@@ -350,7 +351,7 @@ class SimulatedStage(Stage):
         self._simulator = simulator
         super().__init__(SwitchNode(simulator.host, simulator.port, simulator.password))
 
-    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+    def sound(self, story: Story, coaching: CoachPlan | Coaching) -> set[str]:
         target, heard_by = self._simulator.listening(str(coaching.leg_uuid))
         call = {"call"} if target == str(story.plan.operator_uuid) else set()
         return call | {story.legs[UUID(leg)] for leg in heard_by}
@@ -383,7 +384,7 @@ class SimulatedStage(Stage):
 
 
 class RealStage(Stage):
-    def sound(self, story: Story, coaching: CoachPlan) -> set[str]:
+    def sound(self, story: Story, coaching: CoachPlan | Coaching) -> set[str]:
         """Listen at the phones themselves, for longer than a tone of the call and its pause last."""
         numbers = {phones()[story.plan.operator_dial.partition("/")[2]]: "operator", phones()["5000"]: "call"}
         numbers[story.plan.subscriber_dial.rpartition("/")[2]] = "subscriber"

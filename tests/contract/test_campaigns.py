@@ -7,11 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from agents.models import Operator, OperatorState
 from campaigns.models import Campaign, CampaignState, ConnectOrder
-from dialer.engine import invariants
-from dialer.models import Attempt, Repair
+from dialer import verbs
+from dialer.engine import coaching, invariants
+from dialer.models import Attempt, Coaching, Repair
 from members.models import Member
 from tests.contract.stage import (
     ANSWERS,
@@ -85,5 +87,49 @@ def test_a_mixed_list_is_dialled_to_its_end(house: House, stage: Stage, order: s
         if last.bridged_at:
             assert 1 <= last.talk_seconds < 9
     assert set(Operator.objects.values_list("state", flat=True)) == {OperatorState.WAITING}
+    assert invariants.find_violations() == []
+    assert not Repair.objects.exists()
+
+
+def test_a_supervisor_is_on_a_call_of_a_campaign_as_he_wishes(house: House, stage: Stage) -> None:
+    """From his wish over REST's own verb to the sound in the phones, and off it by the call's end."""
+    make_route(make_gateway(name="contract"))
+    campaign = make_campaign(min_duration=1)
+    for extension in ("1000", "5000"):
+        stage.behaves(extension)
+    make_operator(campaign, extension="1000", wrap_up_time=0)
+    person = number(ANSWERS, 0.1) + "77"
+    stage.behaves(person)
+    make_member(campaign, [person])
+    Campaign.objects.filter(pk=campaign.pk).update(state=CampaignState.RUNNING)
+    house.until(lambda: Attempt.objects.filter(bridged_at__isnull=False).exists())
+    attempt = Attempt.objects.get()
+    olha = get_user_model().objects.create_user("olha")
+    row = verbs.coach(attempt.pk, "listen", by=olha, extension="5000")
+    coaching.act(row.pk)
+    house.until(lambda: Coaching.objects.filter(answered_at__isnull=False).exists())
+    story = stage.attempt(
+        f"sofia/gateway/contract/{person}", operator_uuid=attempt.operator_uuid,
+        subscriber_uuid=attempt.subscriber_uuid,
+    )  # fmt: skip
+    stage.pass_time(0.5)
+    assert stage.sound(story, row) == {"call"}
+    verbs.coach(attempt.pk, "whisper", by=olha)
+    coaching.act(row.pk)
+    stage.pass_time(0.5)
+    assert stage.sound(story, row) == {"call", "operator"}
+    verbs.coach(attempt.pk, "barge", by=olha)
+    coaching.act(row.pk)
+    stage.pass_time(0.5)
+    assert stage.sound(story, row) == {"call", "operator", "subscriber"}
+
+    stage.line.kill(attempt.subscriber_uuid, "NORMAL_CLEARING")
+    house.until(lambda: not Attempt.objects.live().exists())
+    house.until(lambda: not Coaching.objects.live().exists())
+    row = Coaching.objects.get()
+    assert row.cause == "NORMAL_CLEARING"
+    assert [mode for mode, _at in row.modes] == ["listen", "whisper", "barge"]
+    assert not stage.line.existing([row.leg_uuid])
+    assert Attempt.objects.count() == 1
     assert invariants.find_violations() == []
     assert not Repair.objects.exists()

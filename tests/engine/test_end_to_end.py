@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from agents.models import Operator, OperatorState, OperatorStatus
 from campaigns.models import Campaign, CampaignState, ConnectOrder
 from dialer import clock, verbs
-from dialer.engine import tasks
-from dialer.models import Attempt, Node, Repair
+from dialer.engine import coaching, tasks
+from dialer.models import Attempt, Coaching, Node, Repair
 from members.models import Member, MemberState
 from tests.factories import make_campaign, make_gateway, make_member, make_operator, make_route
 from tests.house import SimulatedHouse
@@ -261,3 +262,35 @@ def test_phones_that_take_no_calls_do_not_keep_the_longest_idle_from_one_that_wo
     house.until(completed)
     assert Attempt.objects.get(bridged_at__isnull=False).operator == willing
     assert Attempt.objects.count() == 4
+
+
+def test_a_supervisor_hears_a_call_from_his_wish_to_its_end(house: SimulatedHouse) -> None:
+    """Listener, ledger and switch agree; the call's own end takes him off it."""
+    campaign = a_campaign()
+    make_operator(campaign, extension="1001", wrap_up_time=0)
+    member = make_member(campaign, ["+380500000000"])
+    house.simulator.subscriber("380500000000").answers(talks=6)
+    house.simulator.operator("1050").answers()
+    house.until(lambda: Attempt.objects.filter(bridged_at__isnull=False).exists())
+    attempt = Attempt.objects.get()
+    olha = get_user_model().objects.create_user("olha")
+    row = verbs.coach(attempt.pk, "listen", by=olha, extension="1050")
+    coaching.act(row.pk)
+    house.until(lambda: Coaching.objects.filter(answered_at__isnull=False).exists())
+    leg = str(row.leg_uuid)
+    assert house.simulator.listening(leg) == (str(attempt.operator_uuid), set())
+    verbs.coach(attempt.pk, "whisper", by=olha)
+    coaching.act(row.pk)
+    house.until(lambda: house.simulator.listening(leg)[1] == {str(attempt.operator_uuid)})
+    house.until(completed)
+    house.until(lambda: not Coaching.objects.live().exists())
+    row = Coaching.objects.get()
+    attempt.refresh_from_db()
+    assert (row.cause, row.mode) == ("NORMAL_CLEARING", "whisper")
+    assert attempt.ended_at is not None
+    assert row.ended_at is not None
+    assert abs((row.ended_at - attempt.ended_at).total_seconds()) < 1
+    assert Member.objects.get(pk=member.pk).success
+    assert Attempt.objects.count() == 1
+    assert not Repair.objects.exists()
+    assert not house.simulator.live_calls

@@ -13,6 +13,7 @@ from campaigns.models import Campaign
 from dialer import clock
 from dialer.models import Attempt, Coaching
 from dialer.web import operators_board as board
+from dialer.web import story
 from tests.factories import make_campaign, make_operator
 from tests.web.test_operators import campaign as campaign
 from tests.web.test_operators import now as now
@@ -152,3 +153,19 @@ def test_a_phone_that_cannot_be_is_told_at_the_field_and_kept_there(typed: str) 
     assert 'aria-describedby="extension-fault"' in page
     assert f'value="{typed}"' in page
     assert 'data-phone=""' in client.get(reverse("operators")).content.decode()
+
+
+def test_the_story_of_a_call_tells_who_was_on_it(attempt: Attempt) -> None:
+    client = ready_supervisor()
+    for mode in ("listen", "barge"):
+        ask(client, attempt, mode)
+    him = User.objects.get().username
+    facts = [value for name, value in story_of(attempt) if name == "Supervisor on the call"]
+    assert facts == [f"{him}: his phone rings"]
+    Coaching.objects.update(answered_at=clock.now())
+    facts = [value for name, value in story_of(attempt) if name == "Supervisor on the call"]
+    assert facts == [f"{him}: Listens, Speaks to both"]
+
+
+def story_of(attempt: Attempt) -> Any:
+    return story.of(story.told_with(Attempt.objects.filter(pk=attempt.pk)).get()).facts
