@@ -474,3 +474,53 @@ def test_the_order_of_calls_does_not_change_how_they_end() -> None:
         }
 
     assert endings(numbers, 0.1) == endings(numbers[::-1], 0.7)
+
+
+# --- one who listens --------------------------------------------------------------------------------------------------
+
+CLARA = "a1b2c3d4-0000-4000-8000-000000000003"
+
+
+def listens(mode: str = "", target: str = ANNA) -> str:
+    return f"originate {{origination_uuid={CLARA}{mode}}}user/1002 &eavesdrop({target})"
+
+
+def test_one_who_listens_is_heard_as_his_variables_say_and_ends_with_the_call() -> None:
+    run = VirtualSwitch(CALM)
+    run.bgapi(OPERATOR_FIRST)
+    run.run(5)
+    run.bgapi(listens(), "listens")
+    run.run(3)
+    clara, anna, boris = (run.switch.legs[uuid] for uuid in (CLARA, ANNA, BORIS))
+    assert (clara.listens_to, clara.heard_by()) == (anna, ())
+    for far, near, heard in (("false", "true", (anna,)), ("true", "true", (anna, boris)), ("false", "false", ())):
+        run.api(f"uuid_setvar_multi {CLARA} eavesdrop_whisper_aleg={far};eavesdrop_whisper_bleg={near}")
+        assert run.api(f"uuid_transfer {CLARA} eavesdrop:{ANNA} inline") == ["+OK\n"]
+        run.run(0.1)
+        assert clara.listens_to is anna
+        assert clara.heard_by() == heard
+        assert anna.listeners == [clara]
+    run.run(100)
+    assert causes(run) == dict.fromkeys((ANNA, BORIS, CLARA), "NORMAL_CLEARING")
+    assert not run.switch.legs
+
+
+def test_one_who_hangs_up_leaves_the_call_as_it_was() -> None:
+    run = VirtualSwitch(CALM)
+    run.bgapi(OPERATOR_FIRST)
+    run.run(5)
+    run.bgapi(listens(), "listens")
+    run.run(3)
+    run.api(f"uuid_kill {CLARA}")
+    run.run(1)
+    assert causes(run) == {CLARA: "NORMAL_CLEARING"}
+    assert run.switch.legs[ANNA].listeners == []
+    assert run.switch.legs[ANNA].second is run.switch.legs[BORIS]
+
+
+@pytest.mark.parametrize("target", [BORIS, CLARA, "nobody"])
+def test_nothing_to_hear_ends_his_leg(target: str) -> None:
+    run = VirtualSwitch(CALM)
+    run.bgapi(listens(target=target))
+    run.run(3)
+    assert causes(run) == {CLARA: "NORMAL_CLEARING"}

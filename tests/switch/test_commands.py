@@ -14,7 +14,7 @@ from dialer import channel_variables
 from dialer.esl.errors import CommandRefused
 from dialer.esl.wire import CommandDecoder, encode_command
 from dialer.switch import commands
-from dialer.switch.commands import CallPlan
+from dialer.switch.commands import CallPlan, CoachPlan
 from tests.switch import parser
 
 OPERATOR = UUID("6f51d5e0-fd8a-4c4c-8396-9a272b9c6585")
@@ -430,3 +430,90 @@ def test_lists_of_the_switch() -> None:
     for answer in ("-ERR SQL disabled, no data available!\n", "[1]", '{"rows": 7}', ""):
         with pytest.raises(CommandRefused):
             commands.read_rows(answer)
+
+
+# --- a supervisor's leg ---------------------------------------------------------------------------------------------
+
+LISTENER = UUID("11111111-2222-4333-8444-555555555555")
+
+
+def coaching(**changes: Any) -> CoachPlan:
+    return CoachPlan(
+        **{
+            "coaching_id": 17,
+            "job_uuid": JOB,
+            "leg_uuid": LISTENER,
+            "target_uuid": OPERATOR,
+            "extension": "7001",
+            "mode": "listen",
+            **changes,
+        }
+    )
+
+
+def test_a_supervisors_phone_rings_and_he_hears_the_operators_leg() -> None:
+    made = commands.coach(coaching(caller_name="Iryna Koval"))
+    assert made.command == (
+        f"originate {{origination_uuid={LISTENER},originate_timeout=21,ignore_early_media=true,"
+        "origination_caller_id_number=7001,origination_caller_id_name='Iryna Koval',dialer_leg=supervisor,"
+        "dialer_coaching=17,eavesdrop_enable_dtmf=false,eavesdrop_whisper_aleg=false,eavesdrop_whisper_bleg=false}"
+        f"user/7001 &eavesdrop({OPERATOR})"
+    )
+    assert made.job_uuid == JOB
+    assert made.setvars == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "far", "near"), [("listen", "false", "false"), ("whisper", "false", "true"), ("barge", "true", "true")]
+)
+def test_a_mode_says_who_hears_him_at_the_beginning_and_later(mode: str, far: str, near: str) -> None:
+    begun = own(parser.originate(commands.coach(coaching(mode=mode)).command).first[0])
+    assert (begun["eavesdrop_whisper_aleg"], begun["eavesdrop_whisper_bleg"]) == (far, near)
+    assert commands.change_mode(LISTENER, OPERATOR, mode) == [
+        f"uuid_setvar_multi {LISTENER} eavesdrop_whisper_aleg={far};eavesdrop_whisper_bleg={near}",
+        f"uuid_transfer {LISTENER} eavesdrop:{OPERATOR} inline",
+    ]
+
+
+@given(VALUES)
+@example("Дем'янчук, “Q”")
+@example("x)}user/1 &system(ls")
+@example("${system ls}")
+def test_no_name_changes_what_a_supervisors_phone_is_told(name: str) -> None:
+    made = commands.coach(coaching(caller_name=name))
+    (command,) = CommandDecoder().feed(encode_command(f"bgapi {made.command}"))
+    assert command.line == f"bgapi {made.command}"
+    parsed, calm = parser.originate(made.command), parser.originate(commands.coach(coaching()).command)
+    assert (parsed.application, parsed.argument) == ("eavesdrop", str(OPERATOR))
+    (leg,), (plain,) = parsed.first, calm.first
+    assert leg.endpoint == "user/7001"
+    unlike = {"origination_caller_id_name"}
+    assert {n: v for n, v in own(leg).items() if n not in unlike} == {
+        n: v for n, v in own(plain).items() if n not in unlike
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("extension", "7001 &park()"),
+        ("extension", "7001,user/1"),
+        ("extension", ""),
+        ("extension", "+380501112233"),
+        ("extension", "${x}"),
+        ("mode", "shout"),
+        ("mode", "listen,x=1"),
+        ("target_uuid", "all"),
+        ("leg_uuid", "x"),
+        ("timeout", 0),
+    ],
+)
+def test_what_could_be_misread_makes_no_supervisors_leg(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field):
+        commands.coach(coaching(**{field: value}))
+
+
+def test_a_change_of_mode_takes_ids_and_known_modes_alone() -> None:
+    for leg, target, mode in (("all", OPERATOR, "listen"), (LISTENER, "all", "listen"), (LISTENER, OPERATOR, "x")):
+        with pytest.raises(ValueError):  # noqa: PT011 (each names its own field)
+            commands.change_mode(leg, target, mode)  # type: ignore[arg-type]
