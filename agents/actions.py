@@ -8,6 +8,7 @@ in the listener that is normal (an event that came twice, or late).
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from agents.models import (
     BUSY_STATES,
     READY_STATUSES,
     Operator,
+    OperatorPhone,
     OperatorState,
     OperatorStatus,
     Registration,
@@ -62,11 +64,14 @@ def update_operator(operator_id: int, **changes: Any) -> Operator:
     """Change parameters of an operator; a call that is under way keeps those it was decided by.
 
     An archived one is logged out, after his call if he is on one. A phone password is lost with the extension it was
-    hashed for. Raises ``ValidationError`` by field.
+    hashed for; the secret of a phone in the page with that, with its user and with the choice of another phone. Raises
+    ``ValidationError`` by field.
     """
     operator = _lock(operator_id)
     if changes.get("extension", operator.extension) != operator.extension:
         changes.setdefault("sip_password_a1", "")
+    if any(name in changes and changes[name] != getattr(operator, name) for name in ("extension", "phone", "user")):
+        changes |= {"page_phone_a1": "", "page_phone_until": None}
     for name, value in changes.items():
         setattr(operator, name, value)
     operator.full_clean()
@@ -91,6 +96,24 @@ def set_sip_password(operator_id: int, realm: str, password: str) -> Operator:
     operator.sip_password_a1 = directory.digest_a1(operator.extension, realm, password)
     operator.save(update_fields=["sip_password_a1"])
     return operator
+
+
+@transaction.atomic
+def give_phone_secret(operator_id: int, realm: str, lasts: timedelta) -> tuple[str, datetime]:
+    """Make the secret that an operator's phone in the page logs in to ``realm`` with; return it and its last instant.
+
+    Kept is its hash alone. The one before is void from now on: one phone an operator. What is registered stays so until
+    it must register again, which takes the new secret. Raises ``Refused`` (WRONG_PHONE) for one with a hard phone or
+    who has left.
+    """
+    operator = _lock(operator_id)
+    if operator.phone != OperatorPhone.PAGE or operator.archived:
+        raise Refused("WRONG_PHONE", _("Your phone is not in the page. A supervisor can change that: Operators, Edit."))
+    secret = secrets.token_urlsafe(32)
+    operator.page_phone_a1 = directory.digest_a1(operator.extension, realm, secret)
+    operator.page_phone_until = clock.now() + lasts
+    operator.save(update_fields=["page_phone_a1", "page_phone_until"])
+    return secret, operator.page_phone_until
 
 
 @transaction.atomic

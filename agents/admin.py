@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents import actions
 from agents.forms import OperatorForm, TierOfOperatorForm
-from agents.models import BUSY_STATES, Operator, OperatorState, OperatorStatus, Tier
+from agents.models import BUSY_STATES, Operator, OperatorPhone, OperatorState, OperatorStatus, Tier
 from dialer import clock, verbs
 from dialer.admin_tools import KeptWhileUsed, OfCampaigns, badge, seconds_left
 from dialer.errors import Refused
@@ -51,11 +51,11 @@ class TierInline(OfCampaigns, admin.TabularInline):
 class OperatorAdmin(KeptWhileUsed):
     form = OperatorForm
     inlines = (TierInline,)
-    list_display = ("name", "extension", "shown_status", "shown_state", "phone", "why_no_calls")
+    list_display = ("name", "extension", "shown_status", "shown_state", "registration", "why_no_calls")
     list_filter = ("status", "state", "registered", "archived")
     search_fields = ("name", "extension")
     autocomplete_fields = ("user", "gateway")
-    readonly_fields = ("shown_status", "shown_state", "phone", "client", "why_no_calls", "no_answer_count")
+    readonly_fields = ("shown_status", "shown_state", "registration", "client", "why_no_calls", "no_answer_count")
     actions = ("make_available", "make_on_demand", "send_on_break", "log_out", "say_ready")
     used_by = ("attempts",)
     change_form_template = "admin/agents/operator/change_form.html"
@@ -66,14 +66,14 @@ class OperatorAdmin(KeptWhileUsed):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         state = (
             (None, {"fields": (
-                ("shown_status", "shown_state"), ("phone", "client", "no_answer_count"), "why_no_calls",
+                ("shown_status", "shown_state"), ("registration", "client", "no_answer_count"), "why_no_calls",
             )}),
         ) if obj else ()  # fmt: skip
         return (
             *state,
             (_("General"), {"fields": (("name", "extension"), "user", "uses_client", *(("archived",) if obj else ()))}),
             (_("Phone"), {
-                "fields": (("phone_password", "make_phone_password"),), "description": self.how_to_log_in(obj),
+                "fields": ("phone", ("phone_password", "make_phone_password")), "description": self.how_to_log_in(obj),
             }),
             (_("Outside number"), {"fields": (("contact", "gateway"),)}),
             (_("Parameters, in seconds"), {"fields": (
@@ -101,7 +101,7 @@ class OperatorAdmin(KeptWhileUsed):
         return state
 
     @admin.display(description=_("phone"), ordering="registered")
-    def phone(self, operator: Operator) -> str:
+    def registration(self, operator: Operator) -> str:
         if operator.contact:
             return operator.contact
         return gettext("registered") if operator.registered else gettext("not registered")
@@ -130,6 +130,8 @@ class OperatorAdmin(KeptWhileUsed):
     @staticmethod
     def how_to_log_in(operator: Operator | None) -> str:
         """Tell what to enter into his phone."""
+        if operator is not None and operator.phone == OperatorPhone.PAGE:
+            return gettext("His phone is in the page of his desk and logs in by itself.")
         if operator is None:
             return gettext("The phone registers as its extension at the domain %s.") % settings.SIP_DOMAIN
         has = gettext("has a password") if operator.sip_password_a1 else gettext("has no password, so cannot register")

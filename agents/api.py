@@ -47,7 +47,7 @@ class OperatorBody(ModelBody):
     class Meta:
         model = Operator
         fields: ClassVar = [
-            "name", "extension", "user", "contact", "gateway", "call_timeout", "wrap_up_time", "max_no_answer",
+            "name", "extension", "user", "phone", "contact", "gateway", "call_timeout", "wrap_up_time", "max_no_answer",
             "busy_delay", "reject_delay", "no_answer_delay", "uses_client", "archived",
         ]  # fmt: skip
 

@@ -15,14 +15,15 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 
-from agents.models import Operator
+from agents.models import Operator, OperatorPhone
+from dialer import clock
 from dialer.switch_door import for_switches
 
 CACHE_MS = 60_000
-"""For so long the switch remembers a user: a new password holds after that at the latest."""
+"""For so long the switch remembers the user of a hard phone: a new password holds after that at the latest."""
 DIAL_STRING = (
     "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}"
     "${sofia_contact(*/${dialed_user}@${dialed_domain})}"
@@ -82,10 +83,14 @@ def _domain(operators: Iterable[Operator], *, with_parameters: bool) -> ET.Eleme
     _params(domain, {"dial-string": DIAL_STRING})
     users = ET.SubElement(domain, "users")
     for operator in operators:
-        if not operator.sip_password_a1:
+        in_page = operator.phone == OperatorPhone.PAGE
+        a1 = operator.page_phone_a1 if in_page else operator.sip_password_a1
+        if not a1:
             continue  # the switch lets in a user without a password
-        user = ET.SubElement(users, "user", id=operator.extension, cacheable=str(CACHE_MS))
-        params = {"a1-hash": operator.sip_password_a1, "allow-empty-password": "false"}
+        # A secret that was made a moment ago holds at once: the switch must not remember the one before.
+        remembered = {} if in_page else {"cacheable": str(CACHE_MS)}
+        user = ET.SubElement(users, "user", id=operator.extension, **remembered)
+        params = {"a1-hash": a1, "allow-empty-password": "false"}
         if with_parameters:
             params |= {"agent": "true", "agent-name": operator.name}
             params |= {name: str(getattr(operator, field)) for name, field in PARAMETERS.items()}
@@ -136,5 +141,7 @@ def _asked_for(asked: QueryDict) -> Operator | None:
 
 
 def phones() -> QuerySet[Operator]:
-    """Return the operators whose phones may register."""
-    return Operator.objects.filter(archived=False).exclude(sip_password_a1="").order_by("extension")
+    """Return the operators whose phones may register now."""
+    hard = Q(phone=OperatorPhone.HARD) & ~Q(sip_password_a1="")
+    in_page = Q(phone=OperatorPhone.PAGE, page_phone_until__gt=clock.now()) & ~Q(page_phone_a1="")
+    return Operator.objects.filter(hard | in_page, archived=False).order_by("extension")

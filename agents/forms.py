@@ -32,6 +32,7 @@ class OperatorForm(forms.ModelForm):
             "name",
             "extension",
             "user",
+            "phone",
             "contact",
             "gateway",
             "uses_client",

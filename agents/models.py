@@ -45,6 +45,13 @@ class OperatorState(models.TextChoices):
     WRAP_UP = "wrap_up", _("Wrap up")
 
 
+class OperatorPhone(models.TextChoices):
+    """What he speaks with at his extension."""
+
+    HARD = "hard", _("hard phone")
+    PAGE = "page", _("phone in the page")
+
+
 BUSY_STATES = (OperatorState.RESERVED, OperatorState.RECEIVING, OperatorState.IN_CALL)
 """The states of an operator who is held by an attempt."""
 
@@ -141,6 +148,13 @@ class Operator(models.Model):
         validators=[RegexValidator(r"\A[A-Za-z0-9_.-]+\Z", _("Letters, digits, “_”, “.” and “-” only."))],
         help_text=_("The directory user of the switch that his phone registers as."),
     )  # fmt: skip
+    phone = models.CharField(
+        _("phone"), max_length=4, choices=OperatorPhone.choices, default=OperatorPhone.HARD,
+        help_text=_("In the page: he speaks through the browser of his desk, and his phone password opens nothing."),
+    )  # fmt: skip
+    page_phone_a1 = models.CharField(max_length=64, blank=True, default="", editable=False)
+    """As the next, of the secret that the phone in the page was given last; it holds until the instant below."""
+    page_phone_until = models.DateTimeField(null=True, editable=False)
     sip_password_a1 = models.CharField(max_length=64, blank=True, default="", editable=False)
     """MD5 of ``extension:realm:password``, as digest log-in wants it: the password itself is never kept."""
     contact = models.CharField(
@@ -231,6 +245,7 @@ class Operator(models.Model):
                 violation_error_message=_("An outside number needs the gateway that dials it."),
             ),
             models.CheckConstraint(condition=Q(call_timeout__gte=1), name="operator_call_timeout_positive"),
+            models.CheckConstraint(condition=Q(phone__in=OperatorPhone.values), name="operator_phone_known"),
             models.CheckConstraint(condition=Q(status__in=OperatorStatus.values), name="operator_status_known"),
             models.CheckConstraint(condition=Q(state__in=OperatorState.values), name="operator_state_known"),
             models.UniqueConstraint(
@@ -249,6 +264,8 @@ class Operator(models.Model):
     def clean(self) -> None:
         if self.contact and self.gateway is None:
             raise ValidationError({"gateway": _("An outside number needs the gateway that dials it.")})
+        if self.phone == OperatorPhone.PAGE and self.user is None and not self.archived:
+            raise ValidationError({"phone": _("A phone in the page needs a log-in to the page: choose his user.")})
 
     def obstacles(self) -> list[str]:
         """Tell why he gets no call now, in words; empty when he could. Only after ``with_obstacles``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -35,6 +36,37 @@ def check_switches(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[ch
         nodes.configured()
     except ValueError as error:
         return [checks.Error(str(error), hint="Unset FREESWITCH_URL for the simulator.", id="dialer.E002")]
+    return []
+
+
+@checks.register()
+def check_phones(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse phones in the page that would send what they log in with over the network as it is."""
+    address = urlsplit(settings.PHONE_WSS_URL)
+    here = address.hostname in {"localhost", "127.0.0.1", "::1"}
+    if address.scheme == "ws" and not here and not settings.DEBUG:
+        return [
+            checks.Error(
+                f"PHONE_WSS_URL is {settings.PHONE_WSS_URL}, which is not encrypted: browsers refuse it.",
+                hint="Set it to the wss:// address of the switch, with a certificate for that name (docker/README.md).",
+                id="dialer.E003",
+            )
+        ]
+    return []
+
+
+@checks.register()
+def check_phone_relays(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Miss the secret that TURN servers want."""
+    relays = [server for server in settings.PHONE_ICE_SERVERS if server.startswith("turn")]
+    if relays and not settings.PHONE_TURN_SECRET:
+        return [
+            checks.Error(
+                f"PHONE_ICE_SERVERS names {relays[0]}, which asks for a log-in.",
+                hint="Set PHONE_TURN_SECRET to what the TURN server shares with us (coturn: static-auth-secret).",
+                id="dialer.E004",
+            )
+        ]
     return []
 
 

@@ -21,6 +21,11 @@ POLICY = "; ".join(
 """Only what this server serves as a file runs or is applied: no inline script or style, nothing from elsewhere."""
 
 
+def policy_reaching(address: str) -> str:
+    """Return ``POLICY`` for a page that also connects to this WebSocket, and to nothing else elsewhere."""
+    return f"{POLICY}; connect-src 'self' {address}" if address else POLICY
+
+
 class ContentSecurityPolicyMiddleware:
     """Send ``POLICY`` with every answer but the debug page of an error, which is one page with all inline."""
 

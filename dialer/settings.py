@@ -293,6 +293,31 @@ SIP_DOMAIN = text("SIP_DOMAIN", "dialer.local")
 """The domain that phones register at. Their passwords are hashed with it: another one makes them void."""
 if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", SIP_DOMAIN):
     raise ImproperlyConfigured(f"SIP_DOMAIN is “{SIP_DOMAIN}”. Set it to a domain name, for example sip.example.org.")
+PHONE_WSS_URL = text("PHONE_WSS_URL")
+"""Where browsers reach the switch, for phones in the page; unset: there are none."""
+if PHONE_WSS_URL and not re.fullmatch(
+    r"wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", PHONE_WSS_URL
+):
+    raise ImproperlyConfigured(
+        f"PHONE_WSS_URL is “{PHONE_WSS_URL}”. Set it to the switch's secure WebSocket, for example "
+        "wss://sip.example.org:7443."
+    )
+PHONE_SECRET_MINUTES = number("PHONE_SECRET_MINUTES", 60, 5, 24 * 60)
+"""How long a phone in the page may register with a secret; it asks for the next one before."""
+PHONE_ICE_SERVERS = words("PHONE_ICE_SERVERS")
+"""STUN and TURN servers for phones in the page."""
+for _server in PHONE_ICE_SERVERS:
+    if not re.fullmatch(
+        r"(stun|turn)s?:([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(\?transport=(udp|tcp))?", _server
+    ):
+        raise ImproperlyConfigured(
+            f"PHONE_ICE_SERVERS has “{_server}”. Set it to addresses separated by commas, for example "
+            "stun:stun.example.org:3478,turns:turn.example.org:443?transport=tcp."
+        )
+PHONE_TURN_SECRET = text("PHONE_TURN_SECRET")
+"""What the TURN servers share with us (coturn's static-auth-secret): each phone gets a log-in that passes."""
+PHONE_TRANSFERS = switch("PHONE_TRANSFERS")
+"""Whether the switch lets phones in the page send a call elsewhere; it says so itself: this only shows the buttons."""
 DIRECTORY_PASSWORD = text("DIRECTORY_PASSWORD")
 """With it the switch asks for its users at /freeswitch/directory; unset: nobody gets an answer."""
 CDR_PASSWORD = text("CDR_PASSWORD")

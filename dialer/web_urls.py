@@ -19,6 +19,7 @@ from dialer.web import (
     metrics,
     operators,
     overview,
+    phone,
     statistics,
     subscriber,
     subscribers,
@@ -111,6 +112,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/statistics/", statistics.of_campaign, name="statistics"),
     path("statistics/", statistics.everything, name="all-statistics"),
     path("", include("members.uploads.urls")),
+    path("desk/phone/", phone.phone, name="desk-phone"),
+    path("desk/phone/secret/", phone.secret, name="desk-phone-secret"),
     path("do-not-call/", lists.do_not_call, name="do-not-call"),
     path("do-not-call/<int:entry_id>/remove", lists.remove_do_not_call, name="do-not-call-remove"),
     path(

@@ -26,7 +26,7 @@ UNITS = {
 }
 GROUPS = {
     "who": ("name", "extension", "user", "uses_client", "archived"),
-    "phone": ("make_phone_password", "phone_password", "contact", "gateway"),
+    "phone": ("phone", "make_phone_password", "phone_password", "contact", "gateway"),
     "parameters": tuple(UNITS),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents import directory
+from agents.models import OperatorPhone
 
 FILE = "operators.xml"
 
@@ -17,14 +18,15 @@ FILE = "operators.xml"
 class Command(BaseCommand):
     help = (
         "Write the operators who have a phone password into DIR/operators.xml, for a switch that does not ask us "
-        "(mod_xml_curl) but reads files. Run it again, and `reloadxml` on the switch, after each change."
+        "(mod_xml_curl) but reads files. Run it again, and `reloadxml` on the switch, after each change. Phones in the "
+        "page are not among them: their passwords last for minutes, so the switch has to ask."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", metavar="DIR", type=Path, help="The folder of the switch's directory.")
 
     def handle(self, *args: Any, folder: Path, **options: Any) -> None:
-        operators = list(directory.phones())
+        operators = list(directory.phones().filter(phone=OperatorPhone.HARD))
         try:
             write(folder / FILE, directory.exported(operators))
         except OSError as error:
