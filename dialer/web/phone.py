@@ -64,7 +64,7 @@ def phone(request: HttpRequest) -> HttpResponse:
     operator = _operator(request)
     if operator is None:
         raise PermissionDenied
-    shown = {"him": operator, "in_page": in_page(operator), "transfers": settings.PHONE_TRANSFERS}
+    shown = {"him": operator, "in_page": in_page(operator)}
     return render(request, "desk/phone_alone.html", shown, status=200 if shown["in_page"] else 403)
 
 
