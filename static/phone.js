@@ -861,7 +861,7 @@
     start,
     stop,
     get state() { return state; },
-    get connection() { return shown()?.session.connection ?? null; },
+    get connection() { return shown()?.session?.connection ?? null; },
   };
   set("off");
   if (card.dataset.start === "alone") start({ takes: false });
