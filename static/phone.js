@@ -535,12 +535,12 @@
 
   // --- calls ---
 
-  const rtc = () => ({ iceServers: access.ice_servers, bundlePolicy: "max-bundle" });
+  const rtc = () => ({ iceServers: access.ice_servers });
 
   function newEntry(who, incoming) {
     return {
       who, incoming, stage: "ringing", session: null, stream: null, sound: null, since: 0, over: false, answered: false,
-      muted: false, held: false, heldThere: false,
+      muted: false, held: false, wish: false, heldThere: false, mine: false, done: false,
     };
   }
 
@@ -642,7 +642,7 @@
       if (entry.stage !== "talking" && !entry.mine) {
         part("transfer-note").textContent = fill(words.askFailed, { who: entry.who, cause });
       } else part("transfer-note").textContent = "";
-      if (!call.over) call.session.unhold();
+      setHeld(call, false);
     }
     const left = shown();
     if (left) hear(left);
@@ -678,11 +678,21 @@
     else entry.session.mute({ audio: true });
   }
 
+  /** Put a call on hold or take it back, after what is being agreed upon with the other side right now. */
+  function setHeld(entry, wish, then = () => {}) {
+    entry.wish = wish;
+    const settle = () => {
+      if (entry.over || entry.wish !== wish) return;
+      const { local } = entry.session.isOnHold();
+      if (local === wish) then();
+      else if (!(wish ? entry.session.hold({}, then) : entry.session.unhold({}, then))) setTimeout(settle, 100);
+    };
+    settle();
+  }
+
   function hold() {
     const entry = shown();
-    if (entry?.stage !== "talking") return;
-    if (entry.held) entry.session.unhold();
-    else entry.session.hold();
+    if (entry?.stage === "talking") setHeld(entry, !entry.held);
   }
 
   part("mute").addEventListener("click", mute);
@@ -769,30 +779,28 @@
     const to = !consult && call && target();
     if (to) refer(addressOf(to));
   });
-  part("ask").addEventListener("click", async () => {
+  part("ask").addEventListener("click", () => {
     const to = !consult && call && target();
     if (!to) return;
     const main = call;
-    let stream;
-    try {
-      stream = await openMicrophone();
-    } catch (error) {
-      part("transfer-note").textContent = words[faultOf(error)];
-      return;
-    }
-    const go = () => {
+    setHeld(main, true, async () => {
+      let stream;
+      try {
+        stream = await openMicrophone();
+      } catch (error) {
+        part("transfer-note").textContent = words[faultOf(error)];
+        return;
+      }
       if (main.over || call !== main || consult) return closeMicrophone(stream);
       const entry = newEntry(to, false);
       consult = entry;
       part("transfer-note").textContent = fill(words.asking, { who: to });
-      const session = ua.call(addressOf(to), {
+      entry.session = ua.call(addressOf(to), {
         mediaStream: stream, mediaConstraints: { audio: true, video: false }, pcConfig: rtc(), eventHandlers: handlersOf(entry),
       });
-      entry.session = session;
       take(entry, stream);
       show();
-    };
-    if (main.held || !main.session.hold({}, go)) go();
+    });
   });
   part("complete").addEventListener("click", () => {
     if (call && consult?.stage === "talking") refer(consult.session.remote_identity.uri, { replaces: consult.session });

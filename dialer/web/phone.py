@@ -82,7 +82,9 @@ def secret(request: HttpRequest) -> HttpResponse:
     if operator is None:
         return _refusal(404, _("You are no operator: your account belongs to none."))
     if not settings.PHONE_WSS_URL:
-        return _refusal(503, _("Phones in the page are not set up yet. Tell your administrator: PHONE_WSS_URL is not set."))
+        return _refusal(
+            503, _("Phones in the page are not set up yet. Tell your administrator: PHONE_WSS_URL is not set.")
+        )
     asked = counters.add(f"phone:{request.user.pk}", WINDOW)
     if asked.times > PER_USER:
         refusal = _refusal(429, _("Too many tries. Try again in %d s.") % asked.seconds)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -162,7 +163,9 @@ class Registrar:
             status = "403 Forbidden"
         else:
             status = "401 Unauthorized"
-            extra = f'WWW-Authenticate: Digest realm="{DOMAIN}", nonce="{len(self.heard)}", algorithm=MD5, qop="auth"\r\n'
+            extra = (
+                f'WWW-Authenticate: Digest realm="{DOMAIN}", nonce="{len(self.heard)}", algorithm=MD5, qop="auth"\r\n'
+            )
         kept = "".join(
             f"{line}\r\n" for line in request.split("\r\n") if re.match("(Via|From|To|Call-ID|CSeq):", line)
         ).replace(f"To: <sip:{EXTENSION}@{DOMAIN}>", f"To: <sip:{EXTENSION}@{DOMAIN}>;tag=r")
@@ -172,6 +175,7 @@ class Registrar:
     def _is_right(said: dict[str, str]) -> bool:
         """Tell whether a log-in was made with the secret whose hash the dialer keeps (RFC 2617)."""
         a1 = Operator.objects.get(extension=said["username"]).page_phone_a1
+        connection.close()  # of this thread
         a2 = digest_a1("REGISTER", "sip", DOMAIN)
         expected = digest_a1(a1, said["nonce"], f"{said['nc']}:{said['cnonce']}:auth:{a2}")
         return said["response"] == expected
