@@ -13,29 +13,32 @@ const instant = (text) => (text ? Date.parse(text) : null);
 const form = $("form");
 const field = form.elements;
 
-/** What a browser keeps, when it does. */
+/** What a browser keeps; what it does not (its storage is full, or forbidden) lives as long as the page. */
 function keeping(storage) {
+  const here = new Map();
   return {
     read(key, otherwise) {
+      if (here.has(key)) return here.get(key) ?? otherwise;
       try {
-        return JSON.parse(storage.getItem(key)) ?? otherwise;
+        return JSON.parse(storage().getItem(key)) ?? otherwise;
       } catch {
         return otherwise;
       }
     },
     write(key, value) {
       try {
-        if (value === null) storage.removeItem(key);
-        else storage.setItem(key, JSON.stringify(value));
+        if (value === null) storage().removeItem(key);
+        else storage().setItem(key, JSON.stringify(value));
+        here.delete(key);
       } catch {
-        // It lives as long as the page, then.
+        here.set(key, value);
       }
     },
   };
 }
 const own = (name) => `desk:${root.dataset.operator}:${name}`;
-const browser = keeping(localStorage);
-const tab = keeping(sessionStorage);
+const browser = keeping(() => localStorage);
+const tab = keeping(() => sessionStorage);
 
 // --- what the server told ---
 
@@ -51,10 +54,13 @@ const LEAD_WITHIN = 3000;
 
 const isElsewhere = () => Boolean(state?.leader) && state.leader !== me && !asksToLead;
 
+let leadAsked = 0;
+
 async function takeOver() {
   asksToLead = true;
+  clearTimeout(leadAsked);
   const answer = await ask("take_over");
-  if (answer.ok) setTimeout(() => ((asksToLead = false), draw()), LEAD_WITHIN);
+  if (answer.ok) leadAsked = setTimeout(() => ((asksToLead = false), draw()), LEAD_WITHIN);
 }
 
 const LATER = { ringing: "ringing_at", dialling: "dialled_at", connected: "connected_at", ended: "ended_at" };
@@ -80,6 +86,7 @@ const HEAR = {
   reserved({ type, seq, ...call }) {
     if (!calls.has(call.attempt)) announce(`${words.newCall} ${call.name || words.nameless}, ${call.campaign.name}`);
     calls.set(call.attempt, call);
+    chosen = null;
   },
   call(message) {
     HEAR.reserved(message);
@@ -117,7 +124,8 @@ const HEAR = {
   },
 };
 
-const camel = (...parts) => parts.flatMap((part) => part.split(/[\s_-]+/)).filter(Boolean).map((part, place) => (place ? part[0].toUpperCase() + part.slice(1).toLowerCase() : part.toLowerCase())).join("");
+/** Return the name of a word that is about something: of `stage` and `ringing` it is `stageRinging`. */
+const camel = (about, what) => about + what[0].toUpperCase() + what.slice(1);
 
 function change(attempt, values) {
   const call = calls.get(attempt);
@@ -126,12 +134,22 @@ function change(attempt, values) {
 
 function hear(message) {
   if (message.type === "problem" || message.type === "login_wanted") {
-    leave();
+    checkLogin();
     return false;
   }
   HEAR[message.type]?.(message);
   draw();
   sendKept();
+}
+
+/** Lead to the log-in if it is over; a socket that is refused for another reason is tried again. */
+async function checkLogin() {
+  try {
+    const response = await fetch(root.dataset.url);
+    if (response.status === 401 || response.status === 403) leave();
+  } catch {
+    // The network is gone, too.
+  }
 }
 
 function link(alive) {
@@ -213,8 +231,7 @@ function drawState() {
     button.classList.toggle("is-later", button.dataset.status === state.next_status);
   }
   $("ready").hidden = !mayBeReady();
-  const isOver = state.state === "Wrap up" || (shown?.result_wanted && shown.ended_at);
-  const extendable = isOver ? state.extendable : 0;
+  const extendable = extendableOf(extended());
   $("extends").hidden = !extendable;
   for (const button of $("extends").children) {
     const seconds = Math.min(Number(button.dataset.extend), extendable);
@@ -230,6 +247,14 @@ function drawState() {
   drawPhone();
   if ($("mode")) $("mode").checked = state.call_centre_mode;
 }
+
+/** The call whose wrap-up or time for the result may be made longer: the one that is shown, or the last one. */
+function extended() {
+  if (shown?.ended_at && shown.result_wanted) return shown;
+  return state.state === "Wrap up" ? allCalls()[0] : undefined;
+}
+
+const extendableOf = (call) => (call && call === allCalls()[0] ? state.extendable : (call?.result_extendable ?? 0));
 
 function noteOf() {
   if (state.next_status) return `${words.then} ${words[STATUS_NAMES[state.next_status]]}`;
@@ -284,13 +309,15 @@ function beginBreak(reason) {
 let shown = null;
 let chosen = null;
 
+const allCalls = () => [...calls.values()].sort((a, b) => b.attempt - a.attempt);
+const isOpen = (call) => !call.ended_at || call.result_wanted;
+
 function pick() {
-  const all = [...calls.values()].sort((a, b) => b.attempt - a.attempt);
-  const wanted = all.filter((call) => call.result_wanted);
+  const all = allCalls();
   return (
+    all.find((call) => call.attempt === chosen && isOpen(call)) ??
     all.find((call) => !call.ended_at) ??
-    wanted.find((call) => call.attempt === chosen) ??
-    wanted[0] ??
+    all.find((call) => call.result_wanted) ??
     (state.state === "Wrap up" ? all[0] : undefined) ??
     null
   );
@@ -350,15 +377,15 @@ function drawPath(call) {
 }
 
 function drawOthers() {
-  const others = [...calls.values()].filter((call) => call.result_wanted && call.attempt !== shown?.attempt && call.ended_at);
+  const others = allCalls().filter((call) => isOpen(call) && call.attempt !== shown?.attempt);
   $("others").hidden = !others.length;
-  const shows = others.map((call) => call.attempt).join();
+  const shows = others.map((call) => `${call.attempt} ${call.ended_at}`).join();
   if ($("others").dataset.shows === shows) return;
   $("others").dataset.shows = shows;
   $("others").replaceChildren(
     ...others.map((call) => {
       const button = document.createElement("button");
-      Object.assign(button, { type: "button", className: "btn btn-sm", textContent: `${words.awaited} ${call.name || call.number}` });
+      Object.assign(button, { type: "button", className: "btn btn-sm", textContent: `${call.ended_at ? words.awaited : words.onLine} ${call.name || call.number}` });
       button.addEventListener("click", () => {
         chosen = call.attempt;
         draw();
@@ -374,7 +401,7 @@ function drawIdle() {
   const noMode = root.dataset.usesClient === "yes" && !state.call_centre_mode;
   const ready = !isReached ? "phoneStart" : noMode ? "modeOff" : state.state === "Idle" ? "idleReady" : "idleWaiting";
   text($("h-idle"), words[state.state === "Wrap up" ? "idleWrapUp" : away ? "idleAway" : ready]);
-  const last = [...calls.values()].sort((a, b) => b.attempt - a.attempt)[0];
+  const [last] = allCalls();
   $("last-call").hidden = !last;
   if (last) {
     const parts = [last.name || last.number, span(1000 * last.talk), last.disposition, last.result === "timed_out" ? words.timedOut : ""];
@@ -576,7 +603,12 @@ function choose(each) {
 }
 
 function missingOf(each) {
-  const has = { comment: field.comment.value.trim(), next_communication: nextNumber(), call_back_at: field.when.value === "call_back" && field.at.value };
+  // What a form holds that is not open is not said.
+  const has = {
+    comment: field.comment.value.trim(),
+    next_communication: whole && nextNumber(),
+    call_back_at: whole && field.when.value === "call_back" && field.at.value,
+  };
   return (each?.asks ?? []).filter((name) => !has[name]);
 }
 
@@ -980,8 +1012,8 @@ $("break-form").addEventListener("submit", (event) => {
 $("ready").addEventListener("click", () => order("ready"));
 $("extends").addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  const last = shown ?? [...calls.values()].sort((a, b) => b.attempt - a.attempt)[0];
-  if (button && last) order("extend", { attempt: last.attempt, seconds: Number(button.dataset.seconds) });
+  const call = extended();
+  if (button && call) order("extend", { attempt: call.attempt, seconds: Number(button.dataset.seconds) });
 });
 $("hang-up").addEventListener("click", () => shown && order("hang_up", { attempt: shown.attempt }));
 $("mode")?.addEventListener("change", async () => {
@@ -1040,7 +1072,6 @@ addEventListener("storage", (event) => {
 
 setInterval(tick, 250);
 
-/** The log-in is over, or is not for this: it is asked for anew. */
 const NOT_LOGGED_IN = 4401;
 const NOT_ALLOWED = 4403;
 
@@ -1049,11 +1080,9 @@ const held = hold(root.dataset.socket, {
   hear,
   lose(failures, code) {
     loseAnswers();
-    if (code === NOT_LOGGED_IN || code === NOT_ALLOWED) {
-      leave();
-      return false;
-    }
+    if (code === NOT_LOGGED_IN || code === NOT_ALLOWED) checkLogin();
     asksToLead = !isElsewhere();
+    clearTimeout(leadAsked);
     link(false);
     draw();
   },
