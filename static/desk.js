@@ -209,8 +209,12 @@ const STATUS_KEYS = { F2: "Available", F4: "Available (On Demand)", F8: "On Brea
 const AWAY = { "On Break": "break", "Logged Out": "off" };
 
 const isAway = () => state.state === "Idle" && state.status in AWAY;
-const label = () => words[isAway() ? STATUS_NAMES[state.status] : NAMES[state.state]];
-const since = () => instant(isAway() ? state.status_since : state.since);
+/** The call that he is on; before the subscriber has answered he hears how that phone rings. */
+const onLine = () => (state.state === "In a queue call" ? allCalls().find((call) => !call.ended_at) : undefined);
+const isCalling = () => onLine()?.connected_at === null;
+const label = () => words[isAway() ? STATUS_NAMES[state.status] : isCalling() ? "calling" : NAMES[state.state]];
+const since = () => instant(isAway() ? state.status_since : (onLine()?.connected_at ?? state.since));
+const tone = () => (isAway() ? AWAY[state.status] : isCalling() ? "ring" : TONES[state.state]);
 const mayBeReady = () => state.state === "Wrap up" || (state.state === "Idle" && !(state.status in AWAY));
 
 function tellState(before) {
@@ -222,7 +226,7 @@ function tellState(before) {
 }
 
 function drawState() {
-  attribute($("strip"), "data-tone", isAway() ? AWAY[state.status] : TONES[state.state]);
+  attribute($("strip"), "data-tone", tone());
   text($("state"), label());
   text($("note"), noteOf());
   const chosen = state.next_status ?? state.status;
@@ -343,7 +347,7 @@ function drawCall() {
     external: call.external_id ?? "",
     "talk-word": call.connected_at ? words.talk : "",
   });
-  attribute($("call"), "data-tone", call.ended_at ? "off" : TONES[state.state]);
+  attribute($("call"), "data-tone", call.ended_at ? "off" : tone());
   $("hang-up").hidden = Boolean(call.ended_at);
   drawPath(call);
   $("call-end").hidden = !call.ended_at;
