@@ -71,6 +71,7 @@ def test_a_call_that_is_over_is_a_conflict(supervisor: Caller, story: Story) -> 
 def test_calls_of_other_campaigns_are_not_there(supervisor: Caller, story: Story) -> None:
     """Not to begin, not to see who listens, not to leave."""
     assert supervisor.post(path(story), {"mode": "listen", "extension": "7001"}).status_code == 202
+    assert supervisor.user
     CampaignAccess.objects.create(user=supervisor.user, campaign=factories.make_campaign())
     problem(supervisor.post(path(story), {"mode": "barge"}), 404)
     problem(supervisor.get(path(story)), 404)
