@@ -94,8 +94,8 @@ def phone_of(by: AbstractBaseUser, typed: str = "") -> str:
         raise ValidationError({"extension": _("Letters, digits, “_”, “.” and “-” only, 32 at most.")}) from None
     other = Operator.objects.filter(extension=extension, archived=False).exclude(user=by.pk).first()
     if other is not None:
-        told = _("%s is the phone of the operator %s: write your own.") % (extension, other.name)
-        raise ValidationError({"extension": told})
+        told = _("%(extension)s is the phone of the operator %(name)s: write your own.")
+        raise ValidationError({"extension": told % {"extension": extension, "name": other.name}})
     return extension
 
 

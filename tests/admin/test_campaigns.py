@@ -424,3 +424,13 @@ def test_a_script_is_kept_as_it_was_typed(browser: Browser, campaign: Campaign) 
     campaign.refresh_from_db()
     assert campaign.script == "Hello {name}\nBye"
     assert faults(browser.send(page(campaign), script="Hello {name"))["script"]
+
+
+def test_operators_are_told_of_coaching_unless_the_box_is_emptied(browser: Browser, campaign: Campaign) -> None:
+    assert 'name="coaching_shown"' in browser.client.get(page(campaign)).content.decode()
+    assert campaign.coaching_shown
+    sent = browser.form(page(campaign))
+    del sent["coaching_shown"]
+    assert browser.client.post(page(campaign), sent).status_code == 302
+    campaign.refresh_from_db()
+    assert not campaign.coaching_shown

@@ -278,8 +278,9 @@ def test_it_is_not_for_who_is_limited_to_other_campaigns(campaign: Campaign) -> 
 def test_a_copy_has_those_that_are_offered(supervisor: Client, campaign: Campaign) -> None:
     actions.set_dispositions(campaign.pk, [SOLD, {**LATER, "archived": True}, NEVER])
     campaign.script = "Hello"
+    campaign.coaching_shown = False
     campaign.save()
     assert "2 dispositions" in supervisor.get(f"/campaigns/{campaign.pk}/clone/").content.decode()
     copy = actions.clone_campaign(campaign.pk, "Copy")
     assert names(copy) == ["Sold", "Never"]
-    assert copy.script == "Hello"
+    assert (copy.script, copy.coaching_shown) == ("Hello", False)
