@@ -206,8 +206,10 @@ function ownCoaching(snapshot) {
 function tellCoaching(before, after) {
   const [was, is] = [ownCoaching(before), ownCoaching(after)];
   if (is?.on && !(was?.on && was.mode === is.mode)) announce(`${is.name}: ${said("you", is.mode)}`);
-  const goesOn = after.operators.some((item) => item.call?.attempt === was?.attempt && item.call.talks);
-  if (was && !was.on && !is && goesOn && leaves !== was.attempt) toast("bad", words.notTaken);
+  if (was && !was.on && !is && leaves !== was.attempt) {
+    const goesOn = after.operators.some((item) => item.call?.attempt === was.attempt && item.call.talks);
+    if (goesOn) toast("bad", words.notTaken);
+  }
   if (!is) leaves = null;
 }
 
