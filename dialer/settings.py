@@ -317,7 +317,7 @@ for _server in PHONE_ICE_SERVERS:
 PHONE_TURN_SECRET = text("PHONE_TURN_SECRET")
 """What the TURN servers share with us (coturn's static-auth-secret): each phone gets a log-in that passes."""
 PHONE_TRANSFERS = switch("PHONE_TRANSFERS")
-"""Whether the switch lets phones in the page send a call elsewhere; it says so itself: this only shows the buttons."""
+"""Whether the switch lets phones send a call on to a colleague, which it decides itself; the page shows its buttons."""
 DIRECTORY_PASSWORD = text("DIRECTORY_PASSWORD")
 """With it the switch asks for its users at /freeswitch/directory; unset: nobody gets an answer."""
 CDR_PASSWORD = text("CDR_PASSWORD")

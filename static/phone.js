@@ -540,7 +540,7 @@
   function newEntry(who, incoming) {
     return {
       who, incoming, stage: "ringing", session: null, stream: null, sound: null, since: 0, over: false, answered: false,
-      muted: false, held: false, wish: false, heldThere: false, mine: false, done: false,
+      muted: false, held: false, wish: false, heldThere: false, mine: false, done: false, sentTo: null,
     };
   }
 
@@ -637,7 +637,11 @@
     ringTone(false);
     const asked = entry === consult;
     if (asked) consult = null;
-    else [call, consult] = [consult, null]; // he goes on with whom he asked
+    else {
+      const sentOn = consult && entry.sentTo === consult;
+      if (sentOn) leave(consult); // the two have one another now
+      [call, consult] = [sentOn ? null : consult, null]; // else he goes on with whom he asked
+    }
     if (asked && call && !entry.done) {
       if (entry.stage !== "talking" && !entry.mine) {
         part("transfer-note").textContent = fill(words.askFailed, { who: entry.who, cause });
@@ -660,6 +664,13 @@
       rest();
       if (!elsewhere) set("off");
     }
+  }
+
+  /** End a call that goes on without us. */
+  function leave(entry) {
+    if (entry.over) return;
+    entry.done = true;
+    entry.session.terminate();
   }
 
   part("answer").addEventListener("click", answer);
@@ -748,25 +759,20 @@
     return "";
   }
 
-  function refer(to, options = {}) {
+  function refer(to, asked = null) {
     const entry = call;
+    entry.sentTo = asked;
     part("transfer-note").textContent = words.transferring;
     const failed = (cause) => {
-      if (entry.over) return;
-      part("transfer-note").textContent = fill(words.transferFailed, { cause });
+      entry.sentTo = null;
+      if (!entry.over) part("transfer-note").textContent = fill(words.transferFailed, { cause });
     };
     entry.session.refer(to, {
-      ...options,
+      ...(asked && { replaces: asked.session }),
       eventHandlers: {
         requestFailed: ({ response, cause }) => failed(response ? `${response.status_code} ${response.reason_phrase}` : cause),
         failed: ({ status_line: line }) => failed(line ? `${line.status_code} ${line.reason_phrase}` : ""),
-        accepted: () => {
-          for (const item of [consult, entry]) {
-            if (!item || item.over) continue;
-            item.done = true;
-            item.session.terminate();
-          }
-        },
+        accepted: () => leave(entry),
       },
     });
   }
@@ -803,7 +809,7 @@
     });
   });
   part("complete").addEventListener("click", () => {
-    if (call && consult?.stage === "talking") refer(consult.session.remote_identity.uri, { replaces: consult.session });
+    if (call && consult?.stage === "talking") refer(consult.session.remote_identity.uri, consult);
   });
   part("back").addEventListener("click", () => {
     if (!consult) return;

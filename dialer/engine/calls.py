@@ -352,6 +352,10 @@ def _hung_up(event: events.LegHungUp, rows: Held) -> None:
         rows.set_once("operator_ended_at", event.at)
         if not rows.subscriber_first:
             _subscriber_from_operators_end(event, rows)
+        if event.sent_on and attempt.bridged_at:
+            # He sent the subscriber on: that talk is none of ours, and nobody takes the leg for a lone one.
+            rows.set_once("subscriber_cause", event.sent_on)
+            rows.set_once("subscriber_ended_at", event.at)
     else:
         rows.set_once("subscriber_created_at", event.created_at or event.at)
         rows.set_once("subscriber_answered_at", event.answered_at)

@@ -35,6 +35,8 @@ SUBSCRIPTION = (
 Role: TypeAlias = Literal["operator", "subscriber", "supervisor"]
 """A supervisor's leg listens to an operator's, and belongs to no attempt."""
 
+_SENT_ON = re.compile(r"(blind|att):[0-9a-f-]{36}")
+_TRANSFERS = {"blind": "BLIND_TRANSFER", "att": "ATTENDED_TRANSFER"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,6 +101,8 @@ class LegHungUp(_LegEvent):
     last_bridge_hangup_cause: str
     by_phone: bool
     """The phone itself ended it: it hung up (``recv_bye``), refused or cancelled."""
+    sent_on: str = ""
+    """It left a call that goes on without it: BLIND_TRANSFER or ATTENDED_TRANSFER."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +218,7 @@ def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
         case "CHANNEL_DESTROY":
             return LegDestroyed(at=at, core_uuid=core, leg=leg, attempt_id=attempt, role=role)
         case "CHANNEL_HANGUP_COMPLETE":
+            sent_on = _SENT_ON.fullmatch(event.get("variable_transfer_to"))
             return LegHungUp(
                 at=read_instant(event.get("Caller-Channel-Hangup-Time")) or at,
                 core_uuid=core,
@@ -229,6 +234,7 @@ def _leg(event: Event, at: datetime, core: UUID | None) -> SwitchEvent | None:
                 originate_disposition=event.get("variable_originate_disposition"),
                 last_bridge_hangup_cause=event.get("variable_last_bridge_hangup_cause"),
                 by_phone=event.get("variable_sip_hangup_disposition").startswith("recv_"),
+                sent_on=_TRANSFERS[sent_on[1]] if sent_on else "",
             )
     return None
 

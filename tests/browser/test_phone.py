@@ -23,6 +23,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from agents.directory import digest_a1
 from agents.models import Operator
+from dialer.switch import events
 from dialer.switch.events import LegAnswered, LegBridged, LegHungUp
 from dialer.switch.nodes import parse_nodes
 from tests import factories
@@ -228,7 +229,7 @@ def test_it_comes_back_when_the_server_does(
     expect(chip(page)).to_have_text("Ready")
     registrar.close()
     expect(chip(page)).to_have_text("No connection")
-    expect(problem(page)).to_contain_text(f"The phone server cannot be reached, so no call comes to you")
+    expect(problem(page)).to_contain_text("The phone server cannot be reached, so no call comes to you")
     expect(problem(page)).to_contain_text(registrar.address)
     again = Registrar(registrar.port)
     try:
@@ -327,6 +328,13 @@ def registered(stage: RealStage) -> str:
     return stage.raw.api("sofia status profile internal reg")
 
 
+def sent_on(stage: RealStage, leg: UUID) -> str:
+    """Return how the switch says that a leg has ended which sent its call elsewhere."""
+    told = events.parse(stage.receive_raw("CHANNEL_HANGUP_COMPLETE", leg))
+    assert isinstance(told, LegHungUp)
+    return told.sent_on
+
+
 @real
 @pytest.mark.switch
 def test_a_call_through_a_real_switch(
@@ -373,3 +381,51 @@ def test_a_call_through_a_real_switch(
     told = packets(stage, story.plan.operator_uuid)
     assert told["in"] > 150, told
     assert told["out"] > 150, told
+
+
+@real
+@pytest.mark.switch
+def test_a_call_is_sent_on_through_a_real_switch(
+    house: LiveServer, settings: Any, stage: RealStage, speaking: Browser, open_phone: OpenPhone
+) -> None:
+    settings.PHONE_TRANSFERS = True
+    page = open_phone(speaking, house.url)
+    expect(chip(page)).to_have_text("Ready")
+
+    # At once, to one who is busy: the switch sends the subscriber on and lets the operator go.
+    story = stage.operator_first(carrier(ANSWERS), operator=EXTENSION)
+    stage.hear(story, LegBridged)
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    page.get_by_role("button", name="Transfer now").click()
+    expect(page.locator("#phone-transfer-note")).to_contain_text("Type an extension or a number")
+    page.get_by_label("Extension or number").fill("203000000")
+    page.get_by_role("button", name="Transfer now").click()
+    assert sent_on(stage, story.plan.operator_uuid) == "BLIND_TRANSFER"
+    assert stage.hear(story, LegHungUp, "subscriber").cause == "USER_BUSY", "he went where the number says"
+    expect(page.locator("#phone-call")).to_be_hidden()
+
+    # After asking: the call waits, the second one is spoken to, then the two are brought together.
+    story = stage.operator_first(carrier(ANSWERS), operator=EXTENSION)
+    stage.hear(story, LegBridged)
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    page.get_by_label("Extension or number").fill("103000000")
+    page.get_by_role("button", name="Ask first").click()
+    expect(page.locator("#phone-transfer-note")).to_contain_text("The call waits while you ask 103000000")
+    expect(page.locator("#phone-call-state")).to_have_text("talking")
+    expect(page.locator("#phone-who")).to_have_text("103000000")
+    page.get_by_role("button", name="Connect the two").click()
+    assert sent_on(stage, story.plan.operator_uuid) == "ATTENDED_TRANSFER"
+    expect(page.locator("#phone-call")).to_be_hidden()
+    stage.pass_time(1)
+    assert not story.all(LegHungUp, "subscriber"), "he talks on with the other one"
+
+    # Who is not reached is told, and the call is there again.
+    story = stage.operator_first(carrier(ANSWERS), operator=EXTENSION)
+    stage.hear(story, LegBridged)
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    page.get_by_label("Extension or number").fill("203000000")
+    page.get_by_role("button", name="Ask first").click()
+    expect(page.locator("#phone-transfer-note")).to_contain_text("203000000 was not reached: Busy")
+    expect(page.locator("#phone-call-state")).to_have_text("talking")
+    page.get_by_role("button", name="Hang up").click()
+    stage.hear(story, LegHungUp, "operator")

@@ -96,6 +96,24 @@ def test_an_operator_who_does_not_take_the_call_rests_and_the_subscriber_is_due_
     assert operator.ready_at == story.at(15) + timedelta(seconds=getattr(operator, delay))
 
 
+@pytest.mark.parametrize("how", ["BLIND_TRANSFER", "ATTENDED_TRANSFER"])
+def test_who_sends_a_subscriber_on_is_free_and_the_talk_that_goes_on_is_none_of_ours(how: str) -> None:
+    story = Story()
+    story.bridged(5)
+    story.hangs_up("operator", 25, "NORMAL_CLEARING", by_phone=True, sent_on=how)
+    attempt, operator, member = story.now()
+    assert (attempt.ended_at, attempt.subscriber_cause) == (story.at(25), how)
+    assert attempt.talk_seconds == 20
+    assert operator.state == OperatorState.WRAP_UP
+    assert member.state == MemberState.ENDED
+    # The subscriber talks on with another, and hangs up some time.
+    story.hangs_up("subscriber", 900, "NORMAL_CLEARING")
+    assert story.now()[0].subscriber_cause == how
+    assert story.now()[0].talk_seconds == 20
+    assert not Repair.objects.exists()
+    assert story.orders == []
+
+
 def test_too_many_calls_without_an_answer_force_a_break() -> None:
     story = Story(operator={"max_no_answer": 1})
     story.operator_rings()

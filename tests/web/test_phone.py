@@ -1,4 +1,4 @@
-"""The secret that a phone in the page registers with: who gets it, what is kept of it, and how long it opens anything."""
+"""The secret that a phone in the page registers with: who gets it, what is kept of it, how long it holds."""
 
 from __future__ import annotations
 
@@ -203,6 +203,11 @@ def test_its_page_reaches_the_switch_and_no_other_page_does(anna: Operator) -> N
     staff.force_login(User.objects.create_superuser("olena"))
     assert staff.get("/operators/")["Content-Security-Policy"] == POLICY
     assert staff.get("/desk/phone/").status_code == 403
+
+
+def test_transfers_are_offered_where_the_switch_has_them(anna: Operator, settings: Any) -> None:
+    settings.PHONE_TRANSFERS = True
+    assert given(anna)["transfers"] is True
 
 
 def test_who_has_a_hard_phone_is_told_so(anna: Operator) -> None:
