@@ -474,6 +474,7 @@
   function measure(name, stream) {
     const former = listening.get(name);
     if (former?.stream === stream) return;
+    if (!stream?.getAudioTracks().length) stream = null;
     former?.source.disconnect();
     listening.delete(name);
     part(`${name}-level`).value = 0;
@@ -638,9 +639,10 @@
     const asked = entry === consult;
     if (asked) consult = null;
     else {
-      const sentOn = consult && entry.sentTo === consult;
-      if (sentOn) leave(consult); // the two have one another now
-      [call, consult] = [sentOn ? null : consult, null]; // else he goes on with whom he asked
+      const other = consult;
+      const sentOn = other && entry.sentTo === other;
+      [call, consult] = [sentOn ? null : other, null]; // he goes on with whom he asked
+      if (sentOn) leave(other); // or the two have one another now
     }
     if (asked && call && !entry.done) {
       if (entry.stage !== "talking" && !entry.mine) {
