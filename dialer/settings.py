@@ -302,7 +302,7 @@ if PHONE_WSS_URL and not re.fullmatch(
         f"PHONE_WSS_URL is “{PHONE_WSS_URL}”. Set it to the switch's secure WebSocket, for example "
         "wss://sip.example.org:7443."
     )
-PHONE_SECRET_MINUTES = number("PHONE_SECRET_MINUTES", 60, 5, 24 * 60)
+PHONE_LOGIN_MINUTES = number("PHONE_LOGIN_MINUTES", 60, 5, 24 * 60)
 """How long a phone in the page may register with a secret; it asks for the next one before."""
 PHONE_ICE_SERVERS = words("PHONE_ICE_SERVERS")
 """STUN and TURN servers for phones in the page."""

@@ -92,7 +92,7 @@ def secret(request: HttpRequest) -> HttpResponse:
         return refusal
     try:
         made, until = actions.give_phone_secret(
-            operator.pk, settings.SIP_DOMAIN, timedelta(minutes=settings.PHONE_SECRET_MINUTES)
+            operator.pk, settings.SIP_DOMAIN, timedelta(minutes=settings.PHONE_LOGIN_MINUTES)
         )
     except Refused as refused:
         return _refusal(403, refused.message)

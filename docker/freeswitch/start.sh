@@ -41,6 +41,12 @@ word() {  # of characters that mean nothing to XML or to the switch's preprocess
 : "${SPOOL_DIR:=/var/spool/freeswitch/cdr}" "${CERTS_DIR:=/var/lib/freeswitch/certs}"
 : "${RUN_DIR:=/run/freeswitch}" "${TEMP_DIR:=/tmp}"
 
+case ${PHONE_TRANSFERS:-false} in
+    [Tt]rue | 1 | yes | on) NO_TRANSFERS=false ;;
+    [Ff]alse | 0 | no | off) NO_TRANSFERS=true ;;
+    *) stop "PHONE_TRANSFERS is “$PHONE_TRANSFERS”. Set it to true or false." ;;
+esac
+
 secret EVENT_SOCKET_PASSWORD
 secret DIRECTORY_PASSWORD
 secret CDR_PASSWORD
@@ -62,7 +68,8 @@ done
 
 export SIP_DOMAIN EXTERNAL_IP CODECS SWITCH_LOG_LEVEL PHONE_SIP_PORT CARRIER_SIP_PORT WS_PORT WSS_PORT \
     RTP_START_PORT RTP_END_PORT MAX_SESSIONS SESSIONS_PER_SECOND EVENT_SOCKET_ADDRESS EVENT_SOCKET_PORT \
-    EVENT_SOCKET_ALLOW EVENT_SOCKET_PASSWORD APP_URL DIRECTORY_PASSWORD CDR_PASSWORD SPOOL_DIR LOCAL_DIR
+    EVENT_SOCKET_ALLOW EVENT_SOCKET_PASSWORD APP_URL DIRECTORY_PASSWORD CDR_PASSWORD SPOOL_DIR LOCAL_DIR \
+    NO_TRANSFERS
 
 exec "$FREESWITCH" -nc -nonat -nf -conf "$CONF_DIR" -log "$RUN_DIR" -db "$STATE_DIR/db" -run "$RUN_DIR" \
     -storage "$STATE_DIR/storage" -cache "$STATE_DIR/cache" -certs "$CERTS_DIR" -recordings "$RECORDINGS_DIR" \

@@ -138,9 +138,15 @@ def test_carriers_bring_no_calls() -> None:
     assert carriers["context"] == ["public"]
 
 
-def test_no_phone_sends_a_call_elsewhere() -> None:
-    for name in ("internal", "external"):
-        assert settings(f"sip_profiles/{name}.xml")["disable-transfer"] == ["true"]
+def test_no_phone_sends_a_call_elsewhere_unless_that_is_allowed(tmp_path: Path) -> None:
+    assert settings("sip_profiles/external.xml")["disable-transfer"] == ["true"]
+    assert settings("sip_profiles/internal.xml")["disable-transfer"] == ["$${no_transfers}"]
+    assert "\nNO_TRANSFERS=true\n" in start(tmp_path).stdout
+    assert "\nNO_TRANSFERS=true\n" in start(tmp_path, PHONE_TRANSFERS="false").stdout
+    assert "\nNO_TRANSFERS=false\n" in start(tmp_path, PHONE_TRANSFERS="true").stdout
+    refused = start(tmp_path, PHONE_TRANSFERS="perhaps")
+    assert refused.returncode != 0
+    assert "PHONE_TRANSFERS" in refused.stderr
 
 
 def applications(name: str) -> list[tuple[str, str]]:
@@ -151,11 +157,15 @@ def test_strangers_are_hung_up_on() -> None:
     assert applications("public") == [("hangup", "CALL_REJECTED")]
 
 
-def test_phones_can_dial_service_numbers_and_nothing_else() -> None:
-    assert {name for name, _ in applications("default")} == {"answer", "event", "playback", "hangup"}
+def test_phones_can_dial_service_numbers_and_where_it_is_allowed_colleagues() -> None:
+    assert {name for name, _ in applications("default")} == {"answer", "event", "playback", "hangup", "bridge"}
     (context,) = [xml("dialplan/default.xml")]
-    *service, last = context.findall("extension")
+    *service, colleague, last = context.findall("extension")
     assert [item.get("data") for item in last.iter("action")] == ["CALL_REJECTED"]
+    conditions = {item.get("field"): item.get("expression") for item in colleague.findall("condition")}
+    assert conditions["${no_transfers}"] == "^false$"
+    assert conditions["${user_exists(id ${destination_number} $${domain})}"] == "^true$"
+    assert [item.get("data") for item in colleague.iter("action")] == ["user/${destination_number}@$${domain}"]
     for extension in service:
         conditions = {item.get("field"): item.get("expression") for item in extension.findall("condition")}
         assert conditions["${sip_authorized}"] == "^true$"
@@ -164,7 +174,7 @@ def test_phones_can_dial_service_numbers_and_nothing_else() -> None:
 
 def test_each_service_number_asks_for_a_status_that_there_is() -> None:
     asked: dict[str, str] = {}
-    for extension in xml("dialplan/default.xml").findall("extension")[:-1]:
+    for extension in xml("dialplan/default.xml").findall("extension")[:-2]:
         (number,) = (
             c.attrib["expression"] for c in extension.iter("condition") if c.get("field") == "destination_number"
         )

@@ -109,7 +109,7 @@ def test_the_switch_remembers_no_secret(anna: Operator) -> None:
 
 
 def test_it_ends(anna: Operator, now: time_machine.Traveller, settings: Any) -> None:
-    settings.PHONE_SECRET_MINUTES = 5
+    settings.PHONE_LOGIN_MINUTES = 5
     assert given(anna)["seconds"] == 300
     now.shift(timedelta(seconds=299))
     assert known_hash() is not None
