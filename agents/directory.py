@@ -87,9 +87,9 @@ def _domain(operators: Iterable[Operator], *, with_parameters: bool) -> ET.Eleme
         a1 = operator.page_phone_a1 if in_page else operator.sip_password_a1
         if not a1:
             continue  # the switch lets in a user without a password
-        # A secret that was made a moment ago holds at once: the switch must not remember the one before.
-        remembered = {} if in_page else {"cacheable": str(CACHE_MS)}
-        user = ET.SubElement(users, "user", id=operator.extension, **remembered)
+        user = ET.SubElement(users, "user", id=operator.extension)
+        if not in_page:  # whose secret of a moment ago holds at once
+            user.set("cacheable", str(CACHE_MS))
         params = {"a1-hash": a1, "allow-empty-password": "false"}
         if with_parameters:
             params |= {"agent": "true", "agent-name": operator.name}

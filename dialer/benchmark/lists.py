@@ -99,7 +99,8 @@ INSERT INTO dialer_node (id, name, enabled, connected, block_step, blocked_reaso
 VALUES (1, '127.0.0.1:8021', true, true, 0, '', '', '', 1, true, 0, 0);
 INSERT INTO agents_operator (id, name, extension, contact, call_timeout, wrap_up_time, max_no_answer, busy_delay,
     reject_delay, no_answer_delay, status, next_status, forced_break, state, no_answer_count, registered, uses_client,
-    client_connected, call_centre_mode, calls, talk_seconds, archived, phone, page_phone_a1, sip_password_a1, change_reason)
+    client_connected, call_centre_mode, calls, talk_seconds, archived, phone, page_phone_a1, sip_password_a1,
+    change_reason)
 SELECT id, 'Operator ' || id, id::text, '', 15, 10, 3, 15, 15, 10, 'available', '', false, 'waiting', 0, true, false,
        false, false, 0, 0, false, 'hard', '', '', ''
 FROM generate_series(1, %(operators)s) AS id;
