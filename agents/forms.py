@@ -45,6 +45,14 @@ class OperatorForm(forms.ModelForm):
             "no_answer_delay",
         )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phone"].required = False
+
+    def clean_phone(self) -> str:
+        """Leave it as it is where nothing is chosen."""
+        return self.cleaned_data["phone"] or self.instance.phone
+
     def clean_phone_password(self) -> str:
         password: str = self.cleaned_data["phone_password"]
         if not password.isprintable():
