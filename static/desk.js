@@ -63,6 +63,16 @@ async function takeOver() {
   if (answer.ok) leadAsked = setTimeout(() => ((asksToLead = false), draw()), LEAD_WITHIN);
 }
 
+/** Whether the phone in the page, if it is there, is this tab's; another window's has it meanwhile. */
+let hasPhone = false;
+
+function handPhone() {
+  const has = state?.leader === me || (hasPhone && !isElsewhere());
+  if (has === hasPhone) return;
+  hasPhone = has;
+  document.dispatchEvent(new Event(has ? "desk:leads" : "desk:rests"));
+}
+
 const LATER = { ringing: "ringing_at", dialling: "dialled_at", connected: "connected_at", ended: "ended_at" };
 
 const HEAR = {
@@ -73,6 +83,7 @@ const HEAR = {
     calls = new Map(message.calls.map((call) => [call.attempt, call]));
     campaigns = new Map(message.campaigns.map((campaign) => [campaign.id, campaign]));
     link(true);
+    handPhone();
     if (asksToLead) takeOver().catch(() => {});
     refreshLists();
   },
@@ -80,6 +91,7 @@ const HEAR = {
     const before = state;
     state = now;
     if (state.leader === me) asksToLead = false;
+    handPhone();
     tellState(before);
     if (state.state !== before.state) refreshLists();
   },
@@ -272,9 +284,9 @@ function noteOf() {
 function drawPhone() {
   const outside = root.dataset.contact;
   const on = Boolean(outside) || state.phone_registered;
-  attribute($("phone"), "data-tone", on ? "good" : "bad");
-  use($("phone"), on ? "phone" : "phone-off");
-  text(part($("phone"), "word"), outside ? `${words.phoneOutside} ${outside}` : on ? words.phoneOn : words.phoneOff);
+  attribute($("registered"), "data-tone", on ? "good" : "bad");
+  use($("registered"), on ? "phone" : "phone-off");
+  text(part($("registered"), "word"), outside ? `${words.phoneOutside} ${outside}` : on ? words.phoneOn : words.phoneOff);
 }
 
 function chooseStatus(status) {
@@ -1001,7 +1013,8 @@ function closeWhole() {
   keepDraft();
 }
 
-document.addEventListener("keydown", onKey);
+// Before the keys of the phone in the page, which rest where a disposition has the same.
+document.addEventListener("keydown", onKey, true);
 
 // --- what is pressed ---
 

@@ -23,6 +23,7 @@ from dialer import clock
 from dialer import live as live_page
 from dialer.web import desk_reading as reading
 from dialer.web import overview
+from dialer.web.phone import in_page, reaches_the_switch
 
 P = ParamSpec("P")
 
@@ -74,6 +75,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
 
 @require_safe
 @never_cache
+@reaches_the_switch
 @for_operators
 def desk(request: HttpRequest, him: Operator) -> HttpResponse:
     """Show the desk."""
@@ -81,15 +83,17 @@ def desk(request: HttpRequest, him: Operator) -> HttpResponse:
         "him": him,
         "clock_now": live_page.ms(clock.now()),
         "clock_factor": f"{clock.FACTOR:g}",
-        "keys": _keys(),
+        "keys": _keys(in_page(him)),
+        "phone_in_page": in_page(him),
         **reading.day(him),
         "call_backs": reading.call_backs(him),
     }
     return render(request, "desk/desk.html", shown)
 
 
-def _keys() -> list[tuple[str, str]]:
+def _keys(phone_in_page: bool) -> list[tuple[str, str]]:
     """Return the hotkeys of the desk itself: none that a disposition may have, and none that depends on a layout."""
+    phone = [("m", _("Mute")), ("h", _("Hold"))] if phone_in_page else []
     return [
         ("F2", _("Available")),
         ("F4", _("Available (On Demand)")),
@@ -97,6 +101,7 @@ def _keys() -> list[tuple[str, str]]:
         ("F9", _("Logged Out")),
         ("0", _("Ready: ends the wrap-up, or has the next call")),
         ("End", _("Hang up")),
+        *phone,
         ("1 … 9, a … z", _("Give the result that shows this key")),
         ("=", _("More time for the result")),
         ("Enter", _("The whole form of the result")),

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -30,14 +31,14 @@ WINDOW = 15 * 60
 PER_USER = 40
 """Secrets of one user in that time: a page that is loaded anew takes one, and one that stays open one an hour."""
 
-View = Callable[[HttpRequest], HttpResponse]
+View = Callable[[HttpRequest], HttpResponseBase]
 
 
 def reaches_the_switch(view: View) -> View:
     """Let the scripts of this page connect to the switch's WebSocket, which no other page may."""
 
     @wraps(view)
-    def reaching(request: HttpRequest) -> HttpResponse:
+    def reaching(request: HttpRequest) -> HttpResponseBase:
         response = view(request)
         response["Content-Security-Policy"] = policy_reaching(settings.PHONE_WSS_URL)
         return response

@@ -268,3 +268,20 @@ def test_a_relay_without_its_secret_is_refused(settings: Any) -> None:
     assert [found.id for found in checks.check_phone_relays(None)] == ["dialer.E004"]
     settings.PHONE_TURN_SECRET = "shared"
     assert checks.check_phone_relays(None) == []
+
+
+# --- on the desk ------------------------------------------------------------------------------------------------
+
+
+def test_it_is_on_the_desk_of_who_speaks_through_the_page(anna: Operator) -> None:
+    answer = of(anna).get("/desk/")
+    assert f"connect-src 'self' {ADDRESS}" in answer["Content-Security-Policy"]
+    page = answer.content.decode()
+    assert 'data-start="desk"' in page
+    assert page.index("phone.js") < page.index("desk.js"), "it hears what the desk says from the first word on"
+
+
+def test_it_is_not_on_the_desk_of_who_has_a_hard_phone(anna: Operator) -> None:
+    actions.update_operator(anna.pk, phone="hard")
+    page = of(anna).get("/desk/").content.decode()
+    assert "phone.js" not in page
