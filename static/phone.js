@@ -143,8 +143,16 @@
   /** Another window has it now: what is said here is said to its end. */
   function taken() {
     unlock = null;
-    if (call || consult) resting = true;
-    else rest();
+    goElsewhere();
+  }
+
+  function goElsewhere() {
+    // What would take it back would end the call: it is offered after that.
+    if (call || consult) {
+      resting = true;
+      return set("elsewhere", words.elsewhereLong, { again: "" });
+    }
+    rest();
     set("elsewhere", words.elsewhereLong, { again: words.here });
   }
 
@@ -162,7 +170,7 @@
     set("starting");
     if (!unlock && !(await lead(takes))) {
       wanted = false;
-      return set("elsewhere", words.elsewhereLong, { again: words.here });
+      return goElsewhere();
     }
     await begin();
   }
@@ -239,6 +247,7 @@
     }
     const given = await response.json().catch(() => ({}));
     if (!response.ok) {
+      if (call || consult) return false; // he says what he has to say first
       hangUpLine();
       set("problem", given.message ?? `HTTP ${response.status}`);
       if (response.status === 429) later(Number(response.headers.get("Retry-After")) || 60, connect);
@@ -267,9 +276,7 @@
     });
     ua = mine;
     const when = (name, act) => mine.on(name, (event) => { if (ua === mine) act(event); });
-    when("disconnected", () => {
-      set("lost", call ? words.unreachableInCall : fill(words.unreachable, { address: access.address }));
-    });
+    when("disconnected", lost);
     when("connected", () => set("connecting"));
     when("registered", () => {
       registeredOnce = true;
@@ -285,10 +292,15 @@
     mine.start();
   }
 
+  function lost() {
+    if (call || consult) set("lost", words.unreachableInCall, { again: "" });
+    else set("lost", fill(words.unreachable, { address: access.address }));
+  }
+
   async function refused(mine, response) {
     if (!response) {
       if (!mine.isConnected()) return; // “disconnected” tells
-      set("lost", fill(words.unreachable, { address: access.address }));
+      lost();
       return later(10, () => mine.register());
     }
     if (performance.now() >= endsAt) {
@@ -296,12 +308,7 @@
       mine.set("password", access.secret);
       return mine.register();
     }
-    if (registeredOnce) {
-      // The secret was good and is not: another computer has been given one.
-      if (call || consult) resting = true;
-      else rest();
-      return set("elsewhere", words.elsewhereLong, { again: words.here });
-    }
+    if (registeredOnce) return goElsewhere(); // the secret was good and is not: another computer has been given one
     const seconds = Math.min(60, 5 * 2 ** refusals);
     refusals += 1;
     hangUpLine();
@@ -557,7 +564,8 @@
     };
     const holds = () => {
       const { local, remote } = entry.session.isOnHold();
-      Object.assign(entry, { held: local, heldThere: remote });
+      // Back from hold he is once the other side has agreed: until then nothing of his is heard.
+      Object.assign(entry, { held: entry.held || local, heldThere: remote });
       show();
     };
     const mutes = () => {
@@ -658,13 +666,14 @@
       part("transfer-note").textContent = "";
       part("target").value = "";
       if (state === "ready") say("");
+      if (state === "lost") lost();
       measureCall();
     }
     show();
     if (!left && resting) {
-      const elsewhere = state === "elsewhere";
+      if (state === "elsewhere") return goElsewhere();
       rest();
-      if (!elsewhere) set("off");
+      set("off");
     }
   }
 
@@ -694,11 +703,17 @@
   /** Put a call on hold or take it back, after what is being agreed upon with the other side right now. */
   function setHeld(entry, wish, then = () => {}) {
     entry.wish = wish;
+    const done = () => {
+      if (entry.over) return;
+      entry.held = wish;
+      show();
+      then();
+    };
     const settle = () => {
       if (entry.over || entry.wish !== wish) return;
       const { local } = entry.session.isOnHold();
-      if (local === wish) then();
-      else if (!(wish ? entry.session.hold({}, then) : entry.session.unhold({}, then))) setTimeout(settle, 100);
+      if (local === wish) done();
+      else if (!(wish ? entry.session.hold({}, done) : entry.session.unhold({}, done))) setTimeout(settle, 100);
     };
     settle();
   }

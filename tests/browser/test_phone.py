@@ -212,6 +212,30 @@ def test_it_registers_with_a_secret_of_its_own(registrar: Registrar, speaking: B
     expect(problem(page)).to_contain_text("calls ring there")
     assert len(registrar.logged_in) == 2
 
+    # The desk lets it go and takes it back.
+    other.evaluate("document.dispatchEvent(new Event('desk:rests'))")
+    expect(chip(other)).to_have_text("Off")
+    other.evaluate("document.dispatchEvent(new Event('desk:leads'))")
+    expect(chip(other)).to_have_text("Ready")
+
+
+def test_it_registers_on_with_the_next_secret(
+    registrar: Registrar, settings: Any, speaking: Browser, open_phone: OpenPhone, anna: Operator
+) -> None:
+    registrar.expires = 10  # the least that is kept; it registers anew after five seconds
+    settings.PHONE_LOGIN_MINUTES = 0.1
+    page = open_phone(speaking)
+    expect(chip(page)).to_have_text("Ready")
+    anna.refresh_from_db()
+    first = anna.page_phone_a1
+    deadline = time.monotonic() + 20
+    while len(registrar.logged_in) < 3:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(200)
+        assert page.evaluate("DialerPhone.state") == "ready"
+    anna.refresh_from_db()
+    assert anna.page_phone_a1 != first
+
 
 def test_a_refusal_says_what_to_do_and_is_tried_again(
     registrar: Registrar, speaking: Browser, open_phone: OpenPhone
@@ -377,6 +401,13 @@ def test_a_call_through_a_real_switch(
     assert stage.receive_raw("DTMF", story.plan.operator_uuid).get("DTMF-Digit") == "#"
     assert faults_of(page) == []
 
+    # A headset that is pulled out: the call goes on with what microphone there is.
+    sent = page.evaluate(COUNTS)["sent"]
+    page.evaluate("DialerPhone.connection.getSenders()[0].track.dispatchEvent(new Event('ended'))")
+    expect(problem(page)).to_contain_text("this call goes on with another one")
+    page.wait_for_timeout(2000)
+    assert page.evaluate(COUNTS)["sent"] > sent + 50
+
     page.get_by_role("button", name="Hang up").click()
     assert stage.hear(story, LegHungUp, "operator").cause == "NORMAL_CLEARING"
     expect(page.locator("#phone-call")).to_be_hidden()
@@ -384,6 +415,20 @@ def test_a_call_through_a_real_switch(
     told = packets(stage, story.plan.operator_uuid)
     assert told["in"] > 150, told
     assert told["out"] > 150, told
+
+    # Answered by hand, and refused by hand.
+    page.get_by_text("Devices").click()
+    page.get_by_label("Answer by itself").uncheck()
+    story = stage.operator_first(carrier(ANSWERS), operator=EXTENSION)
+    expect(page.locator("#phone-call-state")).to_have_text("rings")
+    assert not story.all(LegAnswered)
+    page.get_by_role("button", name="Answer", exact=True).click()
+    stage.hear(story, LegBridged)
+    page.get_by_role("button", name="Hang up").click()
+    stage.hear(story, LegHungUp, "operator")
+    story = stage.operator_first(carrier(ANSWERS), operator=EXTENSION)
+    page.get_by_role("button", name="Hang up").click()
+    assert stage.hear(story, LegHungUp, "operator").cause == "CALL_REJECTED"
 
 
 @real
