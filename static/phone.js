@@ -8,12 +8,12 @@
 //   document event told:    `phone:state`, detail {state, call}: off, starting, connecting, ready, lost, refused, elsewhere
 //                           or problem; call is null or {who, stage, muted, held}
 //   window.DialerPhone:     start(), stop(), state, connection (of the call, to read its statistics)
-// Hotkeys m (mute) and h (hold) do nothing where another script has taken the key (preventDefault), so load that one first
-// or let it listen in the capturing phase.
+// The keys m (mute) and h (hold), by their places on the keyboard, work in a call where no other script has taken them
+// (preventDefault): on the desk a disposition that has the letter goes first.
 "use strict";
 
 (() => {
-  const card = document.getElementById("phone");
+  const card = document.getElementById("phone-card");
   if (!card) return;
   const part = (name) => document.getElementById(`phone-${name}`);
   const words = { ...part("words").dataset };
@@ -754,7 +754,7 @@
     press(event.key);
   });
 
-  document.addEventListener("keydown", (event) => {
+  function onKey(event) {
     if (event.defaultPrevented || event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
     // The key's place, whatever alphabet it writes now.
@@ -762,7 +762,9 @@
     if (!act || shown()?.stage !== "talking") return;
     event.preventDefault();
     act();
-  });
+  }
+  // Last of all: the page around it has listened by then.
+  addEventListener("load", () => document.addEventListener("keydown", onKey));
 
   // --- transfers ---
 
