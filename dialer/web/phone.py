@@ -40,7 +40,7 @@ def reaches_the_switch(view: View) -> View:
     @wraps(view)
     def reaching(request: HttpRequest) -> HttpResponseBase:
         response = view(request)
-        response["Content-Security-Policy"] = policy_reaching(settings.PHONE_WSS_URL)
+        response.headers["Content-Security-Policy"] = policy_reaching(settings.PHONE_WSS_URL)
         return response
 
     return reaching
