@@ -3,12 +3,16 @@ against a real FreeSWITCH where FREESWITCH_URL names one that has the configurat
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +27,14 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from agents.directory import digest_a1
 from agents.models import Operator
+from dialer.embedded import PROJECT
 from dialer.switch import events
 from dialer.switch.events import LegAnswered, LegBridged, LegHungUp
 from dialer.switch.nodes import parse_nodes
 from tests import factories
 from tests.browser.conftest import NAMES, faults_of, is_complaint
 from tests.contract.stage import ANSWERS, RealStage, carrier
+from tests.test_run import House, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -477,3 +483,99 @@ def test_a_call_is_sent_on_through_a_real_switch(
     expect(page.locator("#phone-call-state")).to_have_text("talking")
     page.get_by_role("button", name="Hang up").click()
     stage.hear(story, LegHungUp, "operator")
+
+
+# --- the whole product with a real switch ---------------------------------------------------------------------------
+
+PREPARE = """
+from django.contrib.auth.models import User
+from agents import actions as agents
+from campaigns import actions
+from campaigns.models import Calendar, CalendarRange, Gateway, Route
+from members import actions as members
+calendar = Calendar.objects.create(name="Always", time_zone="UTC")
+for day in range(1, 8):
+    CalendarRange.objects.create(calendar=calendar, weekday=day, start=0, end=1440)
+Route.objects.create(gateway=Gateway.objects.create(name="contract"))
+campaign = actions.create_campaign(name="Winter offer", calendar=calendar, limit=2, min_duration=1)
+user = User.objects.create_user("anna", password="correct horse battery")
+anna = agents.create_operator(name="Anna", extension="5000", user=user, phone="page", wrap_up_time=0)
+agents.set_tiers(campaign.pk, {anna.pk: (1, 1)})
+members.add_members(campaign, [{"communications": [{"number": "10300000" + last}]} for last in "012"])
+actions.run(campaign.pk)
+agents.set_status(anna.pk, "available")
+"""
+LEDGER = """
+import json
+from dialer.models import Attempt
+told = [(call.talk_seconds, call.subscriber_cause, call.ended_by) for call in Attempt.objects.order_by("pk")]
+print("TOLD" + json.dumps(told))
+"""
+
+
+def ask_django(house: House, code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code], cwd=PROJECT, env=house.env, text=True, capture_output=True,
+        timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def product() -> Iterator[House]:
+    """Start everything on the real switch, which asks this product for its users."""
+    base = Path("/var/tmp", f"progressive-dialer-tests-{os.getpid()}-{time.monotonic_ns()}")
+    house = House(base, DIRECTORY_PORT, free_port())
+    house.env |= {
+        "SIP_DOMAIN": DOMAIN, "DIRECTORY_PASSWORD": os.environ.get("CONTRACT_PASSWORD", "ClueCon"),
+        "PHONE_WSS_URL": f"ws://127.0.0.1:{BROWSERS_PORT}", "PHONE_TRANSFERS": "true",
+    }  # fmt: skip
+    house.run()
+    try:
+        house.wait_for("Ctrl-C ends it")
+        yield house
+    finally:
+        house.end()
+        house.assert_gone()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@real
+@pytest.mark.switch
+def test_a_campaign_calls_through_the_page(product: House, stage: RealStage, speaking: Browser) -> None:
+    ask_django(product, PREPARE)
+    page = speaking.new_context().new_page()
+    page.goto(f"{product.web}login/?next=/desk/phone/")
+    page.get_by_label("User name").fill("anna")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+    expect(chip(page)).to_have_text("Ready", timeout=15_000)
+
+    # The dial loop finds her phone registered, rings it, and brings a subscriber to it.
+    expect(page.locator("#phone-call-state")).to_have_text("talking", timeout=30_000)
+    page.wait_for_timeout(3000)
+    assert page.evaluate(COUNTS)["heard"] > 0
+    page.get_by_role("button", name="Hang up").click()
+
+    # The next one is sent on. She is free at once and has the third, while those two talk on, longer than the dialer
+    # leaves a leg alone.
+    expect(page.locator("#phone-time")).to_have_text(re.compile("0:0[123]"), timeout=30_000)
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    page.get_by_label("Extension or number").fill("103000000")
+    page.get_by_role("button", name="Transfer now").click()
+    expect(page.locator("#phone-call")).to_be_hidden()
+    expect(page.locator("#phone-call-state")).to_have_text("talking", timeout=30_000)
+    page.wait_for_timeout(9000)
+    page.get_by_role("button", name="Hang up").click()
+    expect(page.locator("#phone-call")).to_be_hidden()
+    page.wait_for_timeout(2000)
+    left = stage.raw.api("show channels count")
+    try:
+        assert not left.strip().startswith("0 total"), "the two talk on"
+        told = json.loads(ask_django(product, LEDGER).partition("TOLD")[2])
+        assert [row[1] for row in told] == ["NORMAL_CLEARING", "BLIND_TRANSFER", "NORMAL_CLEARING"], told
+        assert all(talk > 0 for talk, _, _ in told), told
+        assert told[0][2] == "operator"
+    finally:
+        stage.raw.api("hupall NORMAL_CLEARING")
