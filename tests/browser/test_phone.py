@@ -501,7 +501,7 @@ campaign = actions.create_campaign(name="Winter offer", calendar=calendar, limit
 user = User.objects.create_user("anna", password="correct horse battery")
 anna = agents.create_operator(name="Anna", extension="5000", user=user, phone="page", wrap_up_time=0)
 agents.set_tiers(campaign.pk, {anna.pk: (1, 1)})
-members.add_members(campaign, [{"communications": [{"number": "10300000" + last}]} for last in "012"])
+members.add_members(campaign, [{"communications": [{"number": "103000000" + last}]} for last in "012"])
 actions.run(campaign.pk)
 agents.set_status(anna.pk, "available")
 """
