@@ -69,6 +69,7 @@ class LinkRow:
 class DeskForm(SettingsForm):
     """Script, links and times."""
 
+    EXAMPLE_LINK = "https://crm.example/{contact_id}"
     seen_name = "seen_settings"
     desk_links = LinksField(label=gettext_lazy("links"), required=False)
 
