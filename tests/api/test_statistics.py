@@ -18,7 +18,7 @@ from tests.statistics.conftest import a_call
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-TABLES = {"calls", "hours_of_day", "causes", "numbers", "tries", "operators", "next_call"}
+TABLES = {"calls", "hours_of_day", "causes", "dispositions", "numbers", "tries", "operators", "next_call"}
 
 
 @pytest.fixture(autouse=True)
