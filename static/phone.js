@@ -25,6 +25,7 @@
 
   let wanted = false; // somebody started it, and nobody stopped it
   let resting = false; // it stops once the call is over
+  let returning = false; // and starts anew then
   let unlock = null; // lets other windows have it
   let ua = null;
   let access = null; // what the dialer gave to register with
@@ -161,6 +162,10 @@
       resting = false;
       return;
     }
+    if (call || consult) {
+      returning = true; // to start anew would end the call
+      return;
+    }
     if (!isSecureContext) return set("problem", words.insecure, { again: "" });
     if (!navigator.mediaDevices?.getUserMedia || !window.RTCPeerConnection || !navigator.locks) {
       return set("problem", words.unable, { again: "" });
@@ -172,10 +177,12 @@
       wanted = false;
       return goElsewhere();
     }
+    if (!wanted) return rest(); // stopped meanwhile
     await begin();
   }
 
   function stop() {
+    returning = false;
     if (call || consult) {
       resting = true;
       return;
@@ -238,18 +245,18 @@
     } catch {
       response = null;
     }
-    if (!response || [500, 502, 504].includes(response.status)) {
+    const given = (await response?.json().catch(() => null)) ?? {};
+    if (!response || (response.status >= 500 && !given.message)) {
       if (!ua) {
         set("lost", words.pageOffline);
         later(5, connect);
       }
       return false;
     }
-    const given = await response.json().catch(() => ({}));
     if (!response.ok) {
       if (call || consult) return false; // he says what he has to say first
       hangUpLine();
-      set("problem", given.message ?? `HTTP ${response.status}`);
+      set("problem", given.message ?? fill(words.stale, { code: response.status }));
       if (response.status === 429) later(Number(response.headers.get("Retry-After")) || 60, connect);
       return false;
     }
@@ -301,7 +308,7 @@
     if (!response) {
       if (!mine.isConnected()) return; // “disconnected” tells
       lost();
-      return later(10, () => mine.register());
+      return later(10, () => { if (ua === mine) mine.register(); });
     }
     if (performance.now() >= endsAt) {
       if (!(await ask()) || ua !== mine) return;
@@ -671,9 +678,15 @@
     }
     show();
     if (!left && resting) {
-      if (state === "elsewhere") return goElsewhere();
-      rest();
-      set("off");
+      if (state === "elsewhere") goElsewhere();
+      else {
+        rest();
+        set("off");
+      }
+      if (returning) {
+        returning = false;
+        start();
+      }
     }
   }
 
