@@ -116,7 +116,11 @@ def test_workers_hold_connections_and_the_web_has_a_pool(data: Path) -> None:
         ("LOG_FORMAT", "xml", "LOG_FORMAT is “xml”. Set it to text or json."),
         ("SECRET_KEY_FILE", "/nowhere", "SECRET_KEY_FILE names a file that cannot be read"),
         ("CLOCK_FACTOR", "0", "CLOCK_FACTOR must be above zero"),
-        ("PHONE_WSS_URL", "https://sip.example.org", "PHONE_WSS_URL is “https://sip.example.org”. Set it to the switch's"),
+        (
+            "PHONE_WSS_URL",
+            "https://sip.example.org",
+            "PHONE_WSS_URL is “https://sip.example.org”. Set it to",
+        ),
         ("PHONE_WSS_URL", "wss://sip.example.org; script-src *", "PHONE_WSS_URL is"),
         ("PHONE_ICE_SERVERS", "stun:a.example,b.example", "PHONE_ICE_SERVERS has “b.example”."),
         ("PHONE_LOGIN_MINUTES", "1", "PHONE_LOGIN_MINUTES is “1”."),
