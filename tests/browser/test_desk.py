@@ -149,7 +149,7 @@ def test_a_day_at_the_desk(open_desk: Desk) -> None:
     bob.emulate_media(color_scheme="light")
     bob.set_viewport_size({"width": 1440, "height": 900})
     for page in (bob, alice):
-        expect(page.locator("#phone")).to_have_text("Phone registered", timeout=SOON)
+        expect(page.locator("#registered")).to_have_text("Phone registered", timeout=SOON)
         page.keyboard.press("F2")
         expect(page.locator("[data-status=Available]")).to_have_attribute("aria-pressed", "true")
 
