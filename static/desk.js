@@ -107,6 +107,10 @@ const HEAR = {
     change(attempt, { stage, since: at, ...(LATER[stage] && !calls.get(attempt)?.[LATER[stage]] ? { [LATER[stage]]: at } : {}) });
     if (attempt === shown?.attempt) announce(words[camel("stage", stage)]);
   },
+  coached({ attempt, mode }) {
+    change(attempt, { coached: mode });
+    if (mode) announce(words[camel("coached", mode)]);
+  },
   connected({ attempt, at }) {
     change(attempt, { connected_at: at });
   },
@@ -362,6 +366,9 @@ function drawCall() {
   attribute($("call"), "data-tone", call.ended_at ? "off" : tone());
   $("hang-up").hidden = Boolean(call.ended_at);
   drawPath(call);
+  const coached = call.ended_at ? "" : call.coached;
+  $("coached").hidden = !coached;
+  if (coached) text(part($("coached"), "mode"), words[camel("coached", coached)]);
   $("call-end").hidden = !call.ended_at;
   if (call.ended_at) text($("call-end"), `${words[camel("by", call.ended_by || "nobody")]}${call.cause ? ` ${call.cause}` : ""}`);
 }

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dialer.embedded import PROJECT
 from dialer.simulator import behaviour, scenario
-from tests.browser.conftest import faults_of, is_complaint
+from tests.browser.conftest import Open, faults_of, is_complaint
 from tests.test_run import House
 
 pytestmark = pytest.mark.browser
@@ -136,8 +136,28 @@ def seconds_left(page: Page) -> int:
     return 60 * int(found[1]) + int(found[2])
 
 
-def test_a_day_at_the_desk(open_desk: Desk) -> None:
+def listen_to_alice(supervisor: Page, alice: Page) -> None:
+    """Have a supervisor hear her call, see that she is told, and leave it."""
+    field = supervisor.get_by_label("Calls that you listen to ring at extension")
+    field.fill("1098")
+    field.press("Enter")
+    alice_link = supervisor.get_by_role("link", name="Alice", exact=True)
+    row = supervisor.locator("#operators tr", has=alice_link)
+    for last in (False, False, True):
+        row.get_by_role("button", name="Listen").press("Enter")
+        try:
+            expect(alice.locator("#coached")).to_have_text("A supervisor listens.", timeout=10_000)
+            break
+        except AssertionError:
+            if last:  # a simulated phone may be busy once
+                raise
+    row.get_by_role("button", name="Stop").press("Enter")
+    expect(alice.locator("#coached")).to_be_hidden(timeout=10_000)
+
+
+def test_a_day_at_the_desk(open_desk: Desk, open_page: Open) -> None:
     bob, alice = open_desk("bob"), open_desk("alice")
+    supervisor = open_page("/operators/")
 
     # Both become available by a key. Idle pages are sound in light and dark, wide and narrow.
     expect(bob.locator("#state")).to_have_text("Logged Out")
@@ -163,6 +183,7 @@ def test_a_day_at_the_desk(open_desk: Desk) -> None:
     expect(bob).to_have_title(re.compile(rf"In a call · {person}$"))
     assert faults_of(bob) == []
     assert connected(alice) != person
+    listen_to_alice(supervisor, alice)
 
     # The network goes in the call: it is said at once, and a result is kept until it is back.
     bob.context.set_offline(True)
