@@ -16,12 +16,14 @@ const values = {
   state: (item) => GROUPS.indexOf(item.group),
   since: (item) => item.since ?? Infinity,
   calls: (item) => item.calls,
+  success: (item) => item.success,
   talk: (item) => item.talk,
+  breaks: (item) => item.breaks,
   occupancy: (item) => item.occupancy ?? -1,
   last: (item) => item.last?.at ?? 0,
 };
 /** Which way a column is sorted first: the longest, the most and the latest are what one looks for. */
-const firstDown = { calls: true, talk: true, occupancy: true, last: true };
+const firstDown = { calls: true, success: true, talk: true, breaks: true, occupancy: true, last: true };
 const names = new Intl.Collator(locale, { numeric: true });
 
 function isAsked(item) {
@@ -133,7 +135,9 @@ function showOperator(node, item) {
     extension: item.extension,
     shown: item.shown,
     calls: number.format(item.calls),
+    success: number.format(item.success),
     talk: item.talk_told,
+    breaks: item.breaks ? item.breaks_told : "–",
     occupancy: item.occupancy == null ? "–" : percent.format(item.occupancy / 100),
     outcome: item.last ? item.last.label : "",
   });

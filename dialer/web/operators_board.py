@@ -278,13 +278,18 @@ def _last_call(row: Mapping[str, Any], outcomes: Mapping[str, str], only: Scope)
 
 
 def _done(duty: Duty | None) -> dict[str, Any]:
-    """Tell what he did today: calls, seconds of talk, and the share of his time on calls, if he was on duty."""
+    """Tell what he did today: calls, successes, seconds of talk and of breaks, and the share of his time on duty that
+    he was on calls."""
+    nothing = {"calls": 0, "success": 0, "talk": 0, "talk_told": duration(0), "breaks": 0, "breaks_told": duration(0)}
     if duty is None:
-        return {"calls": 0, "talk": 0, "talk_told": duration(0), "occupancy": None}
-    occupancy = duty.occupancy
+        return nothing | {"occupancy": None}
+    occupancy, talk, breaks = duty.occupancy, round(duty.seconds["talking"]), round(duty.seconds["on_break"])
     return {
         "calls": round(duty.counts["connected"]),
-        "talk": round(duty.seconds["talking"]),
-        "talk_told": duration(round(duty.seconds["talking"])),
+        "success": round(duty.counts["success"]),
+        "talk": talk,
+        "talk_told": duration(talk),
+        "breaks": breaks,
+        "breaks_told": duration(breaks),
         "occupancy": None if occupancy is None else round(occupancy),
     }

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from itertools import count, islice
 
 import pytest
+import pytz
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dialer.embedded import PROJECT
@@ -248,6 +250,8 @@ def test_a_day_at_the_desk(open_desk: Desk, open_page: Open) -> None:
     bob.keyboard.press("Enter")
     expect(bob.locator("#at")).to_have_value(re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d$"))
     expect(bob.locator("#zone")).to_have_text("(Europe/Kyiv)")
+    due = (datetime.now(pytz.timezone("Europe/Kyiv")) + timedelta(seconds=75)).replace(second=0, microsecond=0)
+    bob.locator("#at").fill(f"{due:%Y-%m-%dT%H:%M}")
     expect(bob.locator("#at-closed")).to_have_text("The calendar is open then.")
     bob.get_by_label("By me").check()
     assert faults_of(bob) == []
@@ -268,6 +272,12 @@ def test_a_day_at_the_desk(open_desk: Desk, open_page: Open) -> None:
     bob.keyboard.press("F8")
     expect(bob.locator("#reasons button")).to_have_text(["Lunch"])
     bob.keyboard.press("Escape")
+
+    # The call back comes when it is due, before those who were never called.
+    bob.wait_for_function("due => Date.now() > due", arg=due.timestamp() * 1000, timeout=SOON)
+    bob.keyboard.press("F2")
+    expect(bob.locator("#call [data-try]")).to_have_text("attempt 2", timeout=SOON)
+    expect(bob.locator("#call-name")).to_have_text(second)
     for page in (bob, alice):
         page.keyboard.press("F9")
-    expect(bob.locator("#state")).to_have_text("Logged Out")
+        expect(page.locator("[data-status='Logged Out']")).to_have_attribute("aria-pressed", "true")

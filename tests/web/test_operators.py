@@ -25,6 +25,7 @@ from dialer.api.models import CampaignAccess
 from dialer.models import Attempt, KillReason, Outcome
 from dialer.web import operators_board as board
 from tests.factories import make_attempt, make_campaign, make_member, make_node, make_operator, make_route
+from tests.statistics.conftest import periods
 
 pytestmark = pytest.mark.django_db
 
@@ -146,6 +147,18 @@ def test_the_last_call_and_the_figures_of_today(campaign: Campaign) -> None:
     assert (row["calls"], row["talk"], row["talk_told"]) == (2, 12 * 60, "12 m 00 s")
     assert row["occupancy"] == 17, "12 minutes of talk; his hour of waiting is told by his periods"
     assert row["last"] == {"at": live.ms(ended["ended_at"]), "label": "Retry", "tone": "off", "cause": "NO_ANSWER"}
+
+
+def test_successes_and_breaks_of_today(campaign: Campaign) -> None:
+    operator = make_operator(campaign, status="on_break", state="idle")
+    periods(
+        operator,
+        (NOON - timedelta(minutes=30), "available", "waiting"), (NOON - timedelta(minutes=7), "on_break", "idle"),
+    )  # fmt: skip
+    times = dict.fromkeys(("reserved_at", "bridged_at", "talk_ended_at", "ended_at"), NOON - timedelta(minutes=20))
+    make_attempt(make_member(campaign), operator, outcome="success", **times)
+    [row] = board.read()["operators"]
+    assert (row["calls"], row["success"], row["breaks"], row["breaks_told"]) == (1, 1, 7 * 60, "7 m 00 s")
 
 
 def test_today_begins_at_midnight_where_most_calendars_are(campaign: Campaign) -> None:
