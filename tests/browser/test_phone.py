@@ -39,7 +39,7 @@ from tests.test_run import House, free_port
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 DOMAIN = "contract.invalid"
-EXTENSION = "5000"
+EXTENSION = "6000"
 DIRECTORY_PORT = int(os.environ.get("CONTRACT_DIRECTORY_PORT", "8029"))
 """Where a real switch asks for its users: the port of CONTRACT_DIRECTORY."""
 BROWSERS_PORT = int(os.environ.get("CONTRACT_BROWSERS_PORT", "5066"))
@@ -499,7 +499,7 @@ for day in range(1, 8):
 Route.objects.create(gateway=Gateway.objects.create(name="contract"))
 campaign = actions.create_campaign(name="Winter offer", calendar=calendar, limit=2, min_duration=1)
 user = User.objects.create_user("anna", password="correct horse battery")
-anna = agents.create_operator(name="Anna", extension="5000", user=user, phone="page", wrap_up_time=0)
+anna = agents.create_operator(name="Anna", extension="6000", user=user, phone="page", wrap_up_time=0)
 agents.set_tiers(campaign.pk, {anna.pk: (1, 1)})
 members.add_members(campaign, [{"communications": [{"number": "103000000" + last}]} for last in "012"])
 actions.run(campaign.pk)
