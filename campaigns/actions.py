@@ -431,9 +431,9 @@ def _faults_of_disposition(row: Disposition) -> dict[str, list[str]]:
     except ValidationError as error:
         return dict(error.message_dict)
     found: dict[str, list[str]] = {}
-    meaning = Meaning(row.meaning)
+    meaning, nothing = Meaning(row.meaning), Disposition()
     for name in ("wait", "stop", "reset_retries"):
-        if name not in MEANING_FIELDS[meaning] and getattr(row, name) not in (None, "", False):
+        if name not in MEANING_FIELDS[meaning] and getattr(row, name) != getattr(nothing, name):
             found[name] = [gettext("“%s” has nothing of this: leave it out.") % meaning.label]
     if extra := sorted(set(row.requires) - MEANING_REQUIREMENTS[meaning]):
         told = gettext("“%(meaning)s” cannot ask for %(fields)s.")

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
 from campaigns.models import Campaign, Gateway, Route
-from dialer import clock
+from dialer import clock, verbs
 from dialer.webhooks.actions import send_test
 from members import actions
 from members.uploads import staging
@@ -92,7 +92,8 @@ def house(db: None) -> House:
     ended, waiting, live = (factories.make_member(story.campaign) for _ in range(3))
     factories.make_attempt(ended, ended_at=clock.now())
     actions.end_member(ended)
-    on_call = factories.make_attempt(live)
+    on_call = factories.make_attempt(live, bridged_at=clock.now(), node=story.attempt.node)
+    verbs.coach(on_call.pk, "listen", by=user)
     free = {
         "campaign": factories.make_campaign(),
         "calendar": factories.make_calendar(),

@@ -94,6 +94,7 @@ def test_the_key_of_an_archived_one_is_free(campaign: Campaign) -> None:
         ({"meaning": "success", "reset_retries": True}, "reset_retries"),
         ({"meaning": "success", "requires": ["next_communication"]}, "requires"),
         ({"meaning": "do_not_call", "stop": "all"}, "stop"),
+        ({"meaning": "do_not_call", "wait": 0}, "wait"),
     ],
 )
 def test_a_fault_is_told_by_row_and_field(campaign: Campaign, row: dict[str, Any], field: str) -> None:
