@@ -10,7 +10,7 @@ PYTHON_ESL := $(VENV)/python-esl
 ARGS ?=
 JOBS ?= 2
 # A browser is mostly waited for.
-WAITING_JOBS := $(shell expr 2 \* $(JOBS))
+WAITING_JOBS := $(shell expr $(JOBS) + 1)
 
 SCENARIO ?= dialer/simulator/scenarios/steady.toml
 SEED ?= 1

@@ -40,7 +40,7 @@ def house(browser: Browser) -> Iterator[House]:
     house.env["UPLOAD_LIMIT_MB"] = "1"
     house.run()
     try:
-        house.wait_for("Log in as supervisor")
+        house.wait_for("Log in as supervisor", 240)  # several start at once
         house.wait_for("Ctrl-C ends it")
         yield house
     finally:

@@ -152,5 +152,6 @@ def test_without_scripts_dispositions_are_added_and_moved(open_page: Open) -> No
         page.get_by_role("button", name="Add a disposition").click()
         page.locator("#dispositions .d-name input").last.fill(name)
     page.locator("#dispositions [name=up]").last.click()
+    expect(page.locator("#dispositions .d-name input").last).to_have_value("First")
     assert dispositions(page) == [*before, "Second", "First"]
     expect(page.get_by_text("Not saved yet")).to_be_visible()
