@@ -537,7 +537,7 @@ def _operator_gone(rows: Held, cause: str, at: datetime, *, refused: bool = Fals
 
 def _seek(rows: Stage, cause: str, at: datetime, *, by_others: bool) -> None:
     """Let the operator go; until the answer window is over the next pass brings another one."""
-    attempt = rows.attempt
+    attempt, now = rows.attempt, clock.now()
     OperatorTry.objects.create(
         attempt=attempt,
         operator_id=attempt.operator_id,
@@ -549,11 +549,11 @@ def _seek(rows: Stage, cause: str, at: datetime, *, by_others: bool) -> None:
         sending_at=attempt.operator_sending_at,
         ringing_at=attempt.operator_ringing_at,
         answered_at=attempt.operator_answered_at,
-        ended_at=at,
+        ended_at=min(at, now),  # as in ``end``
         cause=cause[:64],
     )
     attempt.operator_cause, attempt.operator_ended_at = cause[:64], at
-    _release_operator(rows, hold_until=None, ended_by_others=by_others, now=clock.now())
+    _release_operator(rows, hold_until=None, ended_by_others=by_others, now=now)
     rows.set(
         seeking_since=at,
         operator_uuid=uuid4(),
@@ -603,6 +603,7 @@ def end(rows: Held, *, refused: bool = False, lost: bool = False) -> bool:
     if attempt.sending_at:
         # A switch reads its clock in ticks of 20 ms: what fails at once seems to have ended before it was sent.
         ended_at = max(ended_at, attempt.sending_at)
+    ended_at = min(ended_at, now)  # a switch's clock may be ahead of ours, and the next call may be reserved now
     campaign = Campaign.objects.prefetch_related("causes").get(pk=attempt.campaign_id)
     decision = policy.decide_end(
         _attempt_facts(attempt, ended_at, lost=lost), member_facts(rows), rules_of(campaign), now

@@ -309,13 +309,14 @@ def _bring_operators(room: Room, waiting: list[Attempt], now: datetime) -> list[
         .select_for_update(no_key=True)
         .values_list("pk", flat=True)
     )
+    reserved_at = clock.now()  # as in ``_reserve``
     brought = []
     for pk, operator_id in pairs:
         if operator_id not in sure_operators or pk not in still_waiting:
             continue
         attempt, operator = by_id[pk], room.give_up(operator_id)
         attempt.operator, attempt.operator_timeout = operator, operator.call_timeout
-        attempt.operator_reserved_at, attempt.seeking_since = now, None
+        attempt.operator_reserved_at, attempt.seeking_since = reserved_at, None
         if operator.contact and operator.gateway_id:
             attempt.operator_gateway_id = operator.gateway_id
             attempt.operator_capacity_then = room.capacities[operator.gateway_id]
@@ -325,7 +326,7 @@ def _bring_operators(room: Room, waiting: list[Attempt], now: datetime) -> list[
         ["operator", "operator_timeout", "operator_reserved_at", "seeking_since", "operator_gateway",
          "operator_capacity_then"],
     )  # fmt: skip
-    agents.reserve([(attempt.operator_id, attempt.pk) for attempt in brought], now)
+    agents.reserve([(attempt.operator_id, attempt.pk) for attempt in brought], reserved_at)
     return [attempt.pk for attempt in brought]
 
 
@@ -566,6 +567,8 @@ def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready]
             [[match.member for match in matches]],
         )
         held = {row[0] for row in cursor.fetchall()}
+    # Not the instant of the decision: calls that ended since have let go what is locked here.
+    reserved_at = clock.now()
     sure = [match for match in matches if match.operator in operators and match.member in held]
     # Where his phone is registered the switch may be full by now; others have room, which the next pass gives.
     taken = [(match, node) for match in sure if (node := room.share.take(room.operators[match.operator])) is not None]
@@ -577,7 +580,7 @@ def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready]
     }
     routes = Route.objects.in_bulk({ready_of[match.member].route for match, _ in taken})
     attempts = [
-        _attempt(room, match, node, ready_of[match.member], subscribers[match.member], routes, now)
+        _attempt(room, match, node, ready_of[match.member], subscribers[match.member], routes, now, reserved_at)
         for match, node in taken
     ]
     Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
@@ -587,7 +590,7 @@ def _reserve(room: Room, matches: list[policy.Match], ready_of: dict[int, Ready]
             "pk", "operator_id", "member_id"
         )
     )
-    agents.reserve([(operator, pk) for pk, operator, _ in written], now)
+    agents.reserve([(operator, pk) for pk, operator, _ in written], reserved_at)
     members.hold([(member, pk) for pk, _, member in written])
     return PassReport(claimed=[row[0] for row in written], full=len(taken) < len(sure))
 
@@ -602,7 +605,7 @@ class Subscriber(NamedTuple):
 
 def _attempt(
     room: Room, match: policy.Match, node: int, ready: Ready, subscriber: Subscriber, routes: dict[int, Route],
-    now: datetime,
+    now: datetime, reserved_at: datetime,
 ) -> Attempt:  # fmt: skip
     campaign, operator, route = room.campaigns[match.campaign], room.operators[match.operator], routes[ready.route]
     connect_order = room.connect_order(campaign.pk, now)
@@ -625,7 +628,7 @@ def _attempt(
         answer_window=campaign.answer_window if connect_order == ConnectOrder.SUBSCRIBER_FIRST else None,
         operator_free_at=max(free_since, default=None),
         member_due_at=ready.due_at,
-        reserved_at=now,
+        reserved_at=reserved_at,
         limit_then=campaign.limit,
         capacity_then=room.capacities[ready.lane.gateway],
         operator_capacity_then=room.capacities.get(operator.gateway_id or 0) if operator.contact else None,

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import time_machine
+
 from agents.models import Operator
 from campaigns.models import Campaign, CampaignState
 from dialer import clock
@@ -48,10 +50,11 @@ class Story:
         return self.start + timedelta(seconds=seconds)
 
     def tell(self, kind: type, leg: str, seconds: float, **more: Any) -> None:
-        """Apply one event of a leg, ``seconds`` after sending."""
+        """Apply one event of a leg, ``seconds`` after sending, when our clock says so too."""
         common = {"at": self.at(seconds), "core_uuid": self.core, "attempt_id": self.attempt.pk, "role": leg}
         event = kind(leg=getattr(self.attempt, f"{leg}_uuid"), **common, **more)
-        self.orders += calls.apply(event)
+        with time_machine.travel(self.at(max(0, seconds))):
+            self.orders += calls.apply(event)
 
     def job(self, seconds: float, cause: str = "") -> None:
         self.orders += calls.apply(

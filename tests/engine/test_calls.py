@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
+import time_machine
 
 from agents import actions as agents
 from agents.models import OperatorState, OperatorStatus
@@ -300,6 +301,21 @@ def test_a_call_that_failed_at_once_did_not_end_before_it_was_sent() -> None:
     assert attempt.sending_at is not None
     assert attempt.ended_at == attempt.sending_at
     assert invariants.find_violations() == []
+
+
+def test_a_switch_whose_clock_is_ahead_ends_no_call_later_than_we_heard_of_it() -> None:
+    """Whom it lets go may be called at once: the next attempt must not look as if it had begun before that end."""
+    story = Story()
+    ahead = timedelta(seconds=3)
+    story.operator_rings()
+    with time_machine.travel(story.at(2), tick=False):
+        gone = events.LegHungUp(
+            at=story.at(2) + ahead, core_uuid=story.core, leg=story.attempt.operator_uuid, attempt_id=None, role=None,
+            cause="NO_ROUTE_DESTINATION", created_at=None, progress_at=None, answered_at=None, bridged_at=None,
+            originate_disposition="", last_bridge_hangup_cause="", by_phone=False,
+        )  # fmt: skip
+        calls.apply(gone)
+    assert story.now()[0].ended_at == story.at(2)
 
 
 @pytest.mark.parametrize("leg", ["operator", "subscriber"])

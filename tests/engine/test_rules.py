@@ -18,6 +18,7 @@ from campaigns import actions as campaigns
 from campaigns.models import Calendar, Campaign, CampaignState, Gateway, Route
 from dialer import clock
 from dialer.engine import calls, dispatch, tidy
+from dialer.engine.invariants import find_violations
 from dialer.models import Attempt, Node
 from dialer.switch import events
 from members import actions as members
@@ -493,8 +494,8 @@ def test_a_gateway_that_is_down_rests_and_rings_no_operator_meanwhile(
     attempt, operator, member = story.now()
     assert (attempt.outcome, attempt.cause, member.counted, operator.ready_at) == ("refunded", cause, 0, None)
     assert attempt.gateway.blocked_reason == cause
-    assert claim() == []
-    assert len(claim(clock.now() + timedelta(seconds=1))) == 1
+    assert claim(story.at(1.5)) == []
+    assert len(claim(story.at(2.5))) == 1
 
 
 def test_the_end_of_an_earlier_call_does_not_end_the_rest_of_a_gateway(
@@ -875,6 +876,27 @@ def test_the_lock_of_the_pass_is_what_keeps_the_capacity(locked: bool, monkeypat
         monkeypatch.setattr(dispatch, "lock_pass", lambda: None)
     in_threads(dispatch.run_pass, other)
     assert Attempt.objects.live().count() == (1 if locked else 2)
+
+
+def test_whoever_was_let_go_while_a_pass_reads_is_reserved_after_his_call_had_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """He is free by then; an attempt that claimed to be older than that end would be a second call at one time."""
+    story = Story()
+    seeking = dispatch.seeking
+
+    def meanwhile() -> list[Attempt]:
+        calls.not_sent(story.attempt.pk, "GATEWAY_DOWN", refused=False)
+        return seeking()
+
+    monkeypatch.setattr(dispatch, "seeking", meanwhile)
+    [attempt] = Attempt.objects.filter(pk__in=dispatch.run_pass().claimed)
+    earlier, operator, member = story.now()
+    assert (attempt.member_id, attempt.operator_id) == (member.pk, operator.pk)
+    assert earlier.ended_at is not None
+    assert earlier.ended_at <= attempt.reserved_at
+    assert operator.state_since == attempt.reserved_at
+    assert find_violations() == []
 
 
 @pytest.mark.django_db(transaction=True)
