@@ -9,8 +9,6 @@ PYTHON_ESL := $(VENV)/python-esl
 # More of the same command, for example: make test ARGS="-k calendar"
 ARGS ?=
 JOBS ?= 2
-# A browser is mostly waited for.
-WAITING_JOBS := $(shell expr $(JOBS) + 1)
 
 SCENARIO ?= dialer/simulator/scenarios/steady.toml
 SEED ?= 1
@@ -103,7 +101,7 @@ fuzz: $(READY) ## Drive the REST interface by its description, with all that it 
 	$(RUN) -m pytest -m fuzz -n $(JOBS) $(ARGS)
 
 browser: $(READY) ## Drive the pages in a Chromium (Debian: apt install chromium)
-	$(RUN) -m pytest -m browser -n $(WAITING_JOBS) --dist loadfile $(ARGS)
+	$(RUN) -m pytest -m browser -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 messages: $(READY) ## Gather the texts to translate and compile what is translated (Debian: apt install gettext)
 	@command -v xgettext >/dev/null || { echo 'This needs GNU gettext. On Debian: apt install gettext'; exit 1; }

@@ -139,6 +139,7 @@ def test_it_says_where_to_go_dials_goes_on_where_it_was_and_ends_without_a_trace
 
     house.run()
     house.wait_for(r"Log in as supervisor; the first password is in .*supervisor-password")
+    house.wait_for(r"at the desk, as operator; his is in .*operator-password")
     assert kept.read_text() == password
     house.wait_for_calls(more_than=bridged)
     assert house.end(signal.SIGTERM) == 0

@@ -17,19 +17,42 @@ from tests.test_run import House, free_port
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 SERIOUS = {"serious", "critical"}
+LONGEST = [Path(__file__).with_name(name) for name in ("test_story.py", "test_desk.py")]
+"""Files that begin before all others, so that no process is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path not in LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _beside_a_loop() -> Iterator[None]:
+    """Playwright keeps a loop in this thread, beside which Django would not ask its database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
+Launch = Callable[..., Browser]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def launch() -> Iterator[Launch]:
+    """Return what starts a Chromium with these options."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt install chromium)")
     # Chromium's sandbox refuses to run as root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=options)
-        yield found
-        found.close()
+        yield lambda *options: playwright.chromium.launch(executable_path=path, args=[*root, *options])
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Launch) -> Iterator[Browser]:
+    found = launch()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +118,8 @@ def is_complaint(said: ConsoleMessage) -> bool:
     It only notes that an answer was a refusal, that a test cut its line, or that a newer request took another's place.
     """
     noted = (
-        "responded with a status of 400", "ERR_INTERNET_DISCONNECTED", "htmx:sendError", "htmx:sendAbort",
-        "htmx:afterRequest",
+        "responded with a status of 400", "responded with a status of 409", "ERR_INTERNET_DISCONNECTED",
+        "htmx:sendError", "htmx:sendAbort", "htmx:afterRequest",
     )  # fmt: skip
     return said.type in ("error", "warning") and not any(note in said.text for note in noted)
 

@@ -78,10 +78,15 @@ def test_what_is_typed_stays_while_the_page_lives(open_page: Open) -> None:
     reason = page.get_by_label("Reason of the change")
     reason.press_sequentially("Back at")
     seen = page.locator("#now").get_attribute("hx-get") or ""
-    # He is on calls: his card changes within seconds.
-    expect(page.locator("#now")).not_to_have_attribute("hx-get", seen, timeout=60_000)
+    # Somebody else changes his status: the card is drawn anew within seconds.
+    other = open_page("/operators/2/")
+    other.get_by_role("button", name="On Break").click()
+    expect(page.get_by_role("button", name="On Break")).to_have_attribute("aria-pressed", "true", timeout=30_000)
+    expect(page.locator("#now")).not_to_have_attribute("hx-get", seen)
     expect(reason).to_have_value("Back at")
     expect(reason).to_be_focused()
+    other.get_by_role("button", name="Available", exact=True).click()
+    expect(other.get_by_role("button", name="Available", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_new_operator_gets_a_phone_password(open_page: Open) -> None:

@@ -20,7 +20,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
@@ -32,7 +32,7 @@ from dialer.switch import events
 from dialer.switch.events import LegAnswered, LegBridged, LegHungUp
 from dialer.switch.nodes import parse_nodes
 from tests import factories
-from tests.browser.conftest import NAMES, faults_of, is_complaint
+from tests.browser.conftest import Launch, faults_of, is_complaint
 from tests.contract.stage import ANSWERS, RealStage, carrier
 from tests.test_run import House, free_port
 
@@ -50,33 +50,15 @@ PROMPT = "--use-fake-ui-for-media-stream"
 # --- who is there ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def _beside_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playwright keeps a loop in this thread, beside which Django would not ask its database."""
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-Launch = Callable[..., Browser]
-
-
 @pytest.fixture
-def launch() -> Iterator[Launch]:
-    """Return what starts a Chromium with these options."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip("there is no Chromium on this machine (Debian: apt install chromium)")
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        yield lambda *options: playwright.chromium.launch(executable_path=path, args=[*root, *options])
-
-
-@pytest.fixture
-def speaking(launch: Launch) -> Browser:
+def speaking(launch: Launch) -> Iterator[Browser]:
     """Return a Chromium whose microphone beeps."""
-    return launch(
+    found = launch(
         PROMPT, "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required",
         "--allow-loopback-in-peer-connection",
     )  # fmt: skip
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ COLOURS = (36, 33, 35, 32, 34, 96)
 LEVEL = re.compile(r"\d{4}-\d\d-\d\dT\S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 LOUD = {"WARNING", "ERROR", "CRITICAL"}
 USERNAME = "supervisor"
+DESK_USER = "operator"
 
 
 class Command(BaseCommand):
@@ -126,10 +127,13 @@ class Command(BaseCommand):
     def first_run(self, *, demo: bool) -> str:
         """Make a supervisor, and load the demo, if nobody can log in yet. Return how to log in."""
         users = get_user_model().objects
-        kept = settings.DATA_DIR / f"{USERNAME}-password"
+        kept, of_desk = password_file(USERNAME), password_file(DESK_USER)
         if users.filter(is_superuser=True, is_active=True).exists():
             if kept.exists() and users.filter(username=USERNAME).exists():
-                return f"Log in as {USERNAME}; the first password is in {shown(kept)}"
+                told = f"Log in as {USERNAME}; the first password is in {shown(kept)}"
+                if of_desk.exists() and users.filter(username=DESK_USER).exists():
+                    told += f"\n  or, to take calls at the desk, as {DESK_USER}; his is in {shown(of_desk)}"
+                return told
             return "Log in with your own name and password."
         desk = ""
         if demo and "demo" in get_commands():
@@ -142,7 +146,7 @@ class Command(BaseCommand):
 
     def desk_user(self) -> str:
         """Let somebody log in as the demo's operator at the desk, unless he can; return how."""
-        users, name = get_user_model().objects, "operator"
+        users, name = get_user_model().objects, DESK_USER
         him = Operator.objects.filter(extension=demonstration.DESK[0], user=None).first()
         if him is None or users.filter(username=name).exists():
             return ""
@@ -151,7 +155,7 @@ class Command(BaseCommand):
         user.groups.add(Group.objects.get(name="Operator"))
         agents.update_operator(him.pk, user=user)
         told = f"or, to take calls at the desk, as {name} with the password {password}"
-        return f"\n  {told} (kept in {shown(settings.DATA_DIR / f'{name}-password')})"
+        return f"\n  {told} (kept in {shown(password_file(name))})"
 
     def shower(self, names: list[str], *, everything: bool) -> Callable[[str, str], bool]:
         """Return what prints the lines of the children: those without a level go with the line before them."""
@@ -207,9 +211,13 @@ def level_of(line: str) -> str | None:
     return found[1] if found else None
 
 
+def password_file(username: str) -> Path:
+    return Path(settings.DATA_DIR, f"{username}-password")
+
+
 def kept_password(username: str) -> str:
     """Make a first password for a user, and keep it in a file that its owner alone can read."""
-    kept: Path = settings.DATA_DIR / f"{username}-password"
+    kept = password_file(username)
     kept.unlink(missing_ok=True)
     return embedded.keep_once(kept, lambda: secrets.token_urlsafe(9))
 
