@@ -60,6 +60,7 @@ class House:
             try:
                 line = self.lines.get(timeout=0.5)
             except queue.Empty:
+                assert self.process is None or self.process.poll() is None, "it has ended\n" + "\n".join(self.said)
                 continue
             self.said.append(line)
             if found := re.search(pattern, line):

@@ -20,7 +20,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from agents.models import OperatorState
-from dialer import clock
+from dialer import clock, static_files
 from dialer.api import actions
 from dialer.benchmark import databases, lists
 from dialer.benchmark.server import Server, running
@@ -88,7 +88,7 @@ def measure(seconds: int, say: Callable[[str], None]) -> Measured:
     except ImportError as error:
         raise RuntimeError("This needs Playwright: make setup installs it.") from error
 
-    call_command("collectstatic", interactive=False, verbosity=0)  # the server refuses pages without
+    static_files.collect()  # the server refuses pages without
     password = _make_scene()
     say(f"{lists.OPERATORS:,} operators in {GROUP.campaigns} campaigns, {ATTEMPTS:,} attempts")
     measured = Measured(seconds)

@@ -21,13 +21,12 @@ from typing import IO, Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 
 from agents import actions as agents
 from agents.models import Operator
-from dialer import embedded, processes
+from dialer import embedded, processes, static_files
 from dialer.management.commands import demo as demonstration
 from dialer.signals import event_of
 from dialer.switch import nodes
@@ -70,8 +69,8 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from error
         self.say("Preparing the database …")
         call_command("migrate", interactive=False, verbosity=0)
-        if not settings.DEBUG and static_files_changed():
-            call_command("collectstatic", interactive=False, verbosity=0)
+        if not settings.DEBUG:
+            static_files.collect()
         log_in = self.first_run(demo=settings.SIMULATED and not options["no_demo"])
 
         env: dict[str, str] = {}
@@ -239,16 +238,3 @@ def check_port_is_free(name: str, host: str, port: int) -> None:
                 f"Port {port} cannot be used ({error.strerror}). "
                 f"End what has it, or choose another: {name}={port + 1} make run"
             ) from error
-
-
-def static_files_changed() -> bool:
-    """Say whether a static file is newer than the last collection."""
-    manifest = settings.STATIC_ROOT / "staticfiles.json"
-    if not manifest.exists():
-        return True
-    collected_at = manifest.stat().st_mtime
-    return any(
-        Path(storage.path(path)).stat().st_mtime > collected_at
-        for finder in get_finders()
-        for path, storage in finder.list([])
-    )
