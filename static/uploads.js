@@ -91,4 +91,7 @@
     drop.classList.add("is-sending");
     request.send(form);
   }
+
+  // Chosen before this script ran.
+  if (input.files.length) send(input.files[0]);
 })();

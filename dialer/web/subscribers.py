@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core import signing
@@ -14,7 +16,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -270,9 +272,19 @@ def _go_on(request: HttpRequest, do: str, found: QuerySet[Member], shown: dict[s
             return render(request, "subscribers/many_going.html", shown | going)
     level = messages.SUCCESS if progress.done + progress.later else messages.WARNING
     messages.add_message(request, level, _told(do, progress))
+    then = _after(do, shown["back"], shown["campaign"])
     if "HX-Request" in request.headers:
-        return HttpResponse(headers={"HX-Redirect": shown["back"]})
-    return redirect(shown["back"])
+        return HttpResponse(headers={"HX-Redirect": then})
+    return redirect(then)
+
+
+def _after(do: str, back: str, campaign: Campaign) -> str:
+    """Return where to go when all is done: back, but to the list where one was deleted from his own page."""
+    if do == "delete":
+        with suppress(Resolver404):
+            if resolve(urlsplit(back).path).view_name == "subscriber":
+                return reverse("subscribers", args=[campaign.pk])
+    return back
 
 
 def _reset(members: QuerySet[Member], include: bool, by: Any) -> tuple[int, int]:

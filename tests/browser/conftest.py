@@ -101,7 +101,7 @@ def open_page(browser: Browser, house: House, signed_in: Any) -> Iterator[Open]:
         context = browser.new_context(base_url=house.web, storage_state=signed_in, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if is_complaint(said) else None)
+        page.on("console", lambda said: complaints.append(complaint(said)) if is_complaint(said) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(path)
         return page
@@ -110,6 +110,11 @@ def open_page(browser: Browser, house: House, signed_in: Any) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def complaint(said: ConsoleMessage) -> str:
+    """Return what the browser said, and of which address."""
+    return f"{said.text} ({said.location['url']})"
 
 
 def is_complaint(said: ConsoleMessage) -> bool:

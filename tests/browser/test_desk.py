@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dialer.embedded import PROJECT
 from dialer.simulator import behaviour, scenario
-from tests.browser.conftest import Open, faults_of, is_complaint
+from tests.browser.conftest import Open, complaint, faults_of, is_complaint
 from tests.test_run import House
 
 pytestmark = pytest.mark.browser
@@ -100,7 +100,7 @@ def open_desk(browser: Browser, staffed: House) -> Iterator[Desk]:
     complaints: list[str] = []
 
     def watch(page: Page) -> None:
-        page.on("console", lambda said: complaints.append(said.text) if is_complaint(said) else None)
+        page.on("console", lambda said: complaints.append(complaint(said)) if is_complaint(said) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
 
     def open_desk(name: str) -> Page:

@@ -32,7 +32,7 @@ from dialer.switch import events
 from dialer.switch.events import LegAnswered, LegBridged, LegHungUp
 from dialer.switch.nodes import parse_nodes
 from tests import factories
-from tests.browser.conftest import Launch, faults_of, is_complaint
+from tests.browser.conftest import Launch, complaint, faults_of, is_complaint
 from tests.contract.stage import ANSWERS, RealStage, carrier
 from tests.test_run import House, free_port
 
@@ -87,7 +87,7 @@ def open_phone(live_server: LiveServer, anna: Operator, launch: Launch) -> Itera
         cookie = client.cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": cookie, "url": server}])
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if is_complaint(said) else None)
+        page.on("console", lambda said: complaints.append(complaint(said)) if is_complaint(said) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{server}/desk/phone/")
         return page

@@ -94,7 +94,8 @@ def test_one_is_added_by_hand_with_rows_that_come_and_go(open_page: Open) -> Non
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete…").click()
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.wait_for_url("**/subscribers/**")
+    page.wait_for_url(f"**{LIST}")
+    expect(page.get_by_role("status").first).to_contain_text("1 subscriber is deleted")
 
 
 def test_without_scripts_all_of_it_works(open_page: Open) -> None:

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Open, faults_of
 
@@ -125,6 +125,17 @@ def test_a_page_renamed_to_csv_is_told_where_the_file_was_chosen(open_page: Open
     assert answer.value.status == 400
     expect(page.get_by_role("alert")).to_contain_text("HTML")
     expect(page.get_by_text("Choose a file")).to_be_visible()
+
+
+def test_a_file_chosen_before_the_script_ran_is_sent_once_it_runs(open_page: Open, tmp_path: Path) -> None:
+    page = open_page("/")
+    held: list[Route] = []
+    page.route("**/uploads*.js", lambda route: held.append(route))
+    page.goto(f"{CAMPAIGN}/uploads/", wait_until="commit")
+    page.locator("#file").set_input_files(a_list(tmp_path))
+    held[0].continue_()
+    page.wait_for_url("**/uploads/*/")
+    expect(page.locator("#first-rows")).to_contain_text("Їжакевич Ґалина 0")
 
 
 def test_it_works_without_scripts(open_page: Open, tmp_path: Path) -> None:

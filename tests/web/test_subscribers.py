@@ -273,6 +273,30 @@ class TestMany:
         called.refresh_from_db()
         assert (called.hidden, Member.objects.filter(pk=never.pk).exists()) == (True, False)
 
+    @pytest.mark.parametrize("headers", [{}, {"HX-Request": "1"}], ids=["without scripts", "with scripts"])
+    def test_one_who_was_deleted_from_his_own_page_leads_to_the_list(
+        self, supervisor: Client, campaign: Campaign, headers: dict[str, str]
+    ) -> None:
+        member = make_member(campaign)
+        its_list = f"/campaigns/{campaign.pk}/subscribers/"
+        given = {"do": "delete", "chosen": member.pk, "next": f"/subscribers/{member.pk}/", "confirmed": "1"}
+        answer = supervisor.post(f"{its_list}many/", given, headers=headers)
+        assert (answer.get("HX-Redirect") or answer["Location"]) == its_list
+        assert "1 subscriber is deleted." in page(supervisor, its_list)
+
+    @pytest.mark.parametrize(("what", "back"), [
+        ("end", "/subscribers/{member}/"), ("delete", "/campaigns/{campaign}/subscribers/?state=ready"),
+        ("delete", "/no-such-page/"),
+    ])  # fmt: skip
+    def test_afterwards_one_is_where_one_came_from(
+        self, supervisor: Client, campaign: Campaign, what: str, back: str
+    ) -> None:
+        member = make_member(campaign)
+        back = back.format(member=member.pk, campaign=campaign.pk)
+        given = {"do": what, "chosen": member.pk, "next": back, "confirmed": "1"}
+        answer = supervisor.post(f"/campaigns/{campaign.pk}/subscribers/many/", given)
+        assert answer["Location"] == back
+
     def test_a_long_list_is_changed_in_batches_each_once(
         self, supervisor: Client, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
     ) -> None:
