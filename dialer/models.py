@@ -334,6 +334,10 @@ class Attempt(models.Model):
                 condition=Q(ended_at__isnull=False),
                 name="attempt_figures",
             ),
+            # lists of what operators said of their calls
+            models.Index(
+                fields=["campaign", "disposition", "id"], condition=~Q(disposition=""), name="attempt_by_disposition"
+            ),
             # lists of long talks
             models.Index(
                 F("campaign"),

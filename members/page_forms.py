@@ -177,7 +177,8 @@ class AttemptsFilters(Filters):
     """Which attempts."""
 
     filter_names = (
-        "number", "outcome", "cause", "operator", "live", "talk_from", "reserved_from", "reserved_before",
+        "number", "outcome", "cause", "disposition", "operator", "live", "talk_from", "reserved_from",
+        "reserved_before",
     )  # fmt: skip
 
     number = forms.CharField(
@@ -185,6 +186,7 @@ class AttemptsFilters(Filters):
     )
     outcome = forms.ChoiceField(label=_("outcome"), required=False, choices=[*ANY, *Outcome.choices])
     cause = forms.CharField(label=_("cause"), required=False, max_length=64, help_text=_("As USER_BUSY."))
+    disposition = forms.CharField(label=_("disposition"), required=False, max_length=60)
     operator = only_those()
     live = forms.TypedChoiceField(
         label=_("under way"), required=False, choices=[*ANY, ("yes", _("yes")), ("no", _("no"))],

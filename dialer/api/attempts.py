@@ -72,6 +72,9 @@ class AttemptsFilter(Query):
     live = QueryFlag(required=False, allow_null=True, default=None)
     outcome = serializers.ChoiceField(Outcome.choices, required=False, help_text="As abandoned.")
     cause = serializers.CharField(required=False, max_length=64, help_text="As USER_BUSY.")
+    disposition = serializers.CharField(
+        required=False, max_length=60, help_text="The name of a disposition, as it was then."
+    )
     connected = QueryFlag(required=False, allow_null=True, default=None, help_text="Whether the two talked.")
     number = serializers.CharField(required=False, max_length=64, help_text="The whole number, however it is written.")
     talk_from = serializers.IntegerField(
@@ -117,7 +120,7 @@ def visible_to(user: Any) -> AttemptQuerySet:
 
 def filtered(attempts: AttemptQuerySet, asked: Mapping[str, Any]) -> AttemptQuerySet:
     """Return those that match a query."""
-    for name in ("campaign", "member", "operator", "outcome", "cause"):
+    for name in ("campaign", "member", "operator", "outcome", "cause", "disposition"):
         if name in asked:
             attempts = attempts.filter(**{name: asked[name]})
     # What an index is made for says so itself.

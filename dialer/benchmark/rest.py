@@ -55,6 +55,7 @@ PAGES = {
     "attempts": "attempts?limit=100",
     "attempts by when they ended": "attempts?limit=100&sort=ended",
     "attempts by cause": "attempts?limit=100&cause=USER_BUSY",
+    "attempts by disposition": "attempts?limit=100&disposition=Sale",
     "attempts by operator": "attempts?limit=100&operator=7",
     "attempts of a while": "attempts?limit=100&reserved_before={instant}",
     "far into the attempts": "attempts?limit=100&cursor={attempts}",

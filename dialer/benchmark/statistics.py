@@ -157,7 +157,8 @@ SELECT n, 1 + member %% %(campaigns)s, member,
        CASE WHEN connected THEN at + interval '14 s' END, CASE WHEN connected THEN at + interval '14.2 s' END,
        CASE WHEN connected THEN ended END, ended, ended, ended, 1000, 5000, 5, n %% 5, '', 15, 60,
        '{"debt": "20000", "language": "uk"}', '[]', 'NORMAL_CLEARING', cause, cause, '',
-       CASE WHEN connected THEN 'success' ELSE 'retry' END, true, '', '', '', '', '', 0
+       CASE WHEN connected THEN 'success' ELSE 'retry' END, true, '', '', '', '',
+       CASE WHEN connected THEN (ARRAY['Sale', 'Call back', 'No interest'])[1 + n / 2 %% 3] ELSE '' END, 0
 FROM (
     SELECT n, 1 + (n * 7919::bigint) %% %(members)s AS member, n %% 2 = 0 AS connected,
            %(end)s - interval '10 min' - (%(size)s - n) * %(gap)s AS at,

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from rest_framework.exceptions import ValidationError
 
-from campaigns.models import Campaign, CauseRule
+from campaigns.models import Campaign, CauseRule, Disposition
 from dialer.api.attempts import ORDERS
 from dialer.api.paging import Page, page
 from dialer.pages import for_supervisors
@@ -45,6 +45,7 @@ class AttemptsForm(AttemptsFilters):
         if "operator" in self.fields:
             self.fields["operator"].widget.attrs["data-search"] = ""
         self.fields["cause"].widget.attrs["list"] = "causes"
+        self.fields["disposition"].widget.attrs["list"] = "dispositions"
         self.fields["number"].widget.attrs["inputmode"] = "tel"
         for name in ("reserved_from", "reserved_before"):
             self.fields[name].help_text = campaign.calendar.time_zone
@@ -91,5 +92,9 @@ def attempts(request: HttpRequest, campaign_id: int) -> HttpResponse:
                 "narrow": bool(form.asked()),
             }
         causes = CauseRule.objects.filter(campaign=campaign).order_by("cause").values_list("cause", flat=True)
-        shown |= {"causes": causes, "may_view_members": request.user.has_perm("members.view_member")}
+        dispositions = Disposition.objects.filter(campaign=campaign).values_list("name", flat=True)
+        shown |= {
+            "causes": causes, "dispositions": dispositions,
+            "may_view_members": request.user.has_perm("members.view_member"),
+        }  # fmt: skip
         return render(request, "attempts/list.html", shown, status=400 if form.errors else 200)

@@ -72,9 +72,15 @@ def subscriber(request: HttpRequest, member_id: int) -> HttpResponse:
 @never_cache
 @for_supervisors
 def subscriber_now(request: HttpRequest, member_id: int) -> HttpResponse:
-    """Give the part of his page that changes by itself; nothing (204) while it is as the asker has seen it."""
+    """Give the part of his page that changes by itself; nothing (204) while it is as the asker has seen it.
+
+    Of one who was deleted meanwhile it says so, and does not ask again.
+    """
     need(request, VIEW)
-    member = find(request, member_id)
+    try:
+        member = find(request, member_id)
+    except Http404 as error:
+        return render(request, "subscribers/gone.html", {"told": str(error)})
     with timezone.override(member.campaign.calendar.time_zone):
         shown = _shown(request, member)
         if request.GET.get("seen") == shown["seen"]:

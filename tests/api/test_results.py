@@ -184,12 +184,13 @@ class TestAttempts:
     def test_the_list_is_filtered_and_followed(self, crm: Caller, story: Story) -> None:
         first = story.attempt
         member = factories.make_member(story.campaign)
-        second = factories.make_attempt(member, ended_at=clock.now(), cause="USER_BUSY")
+        second = factories.make_attempt(member, ended_at=clock.now(), cause="USER_BUSY", disposition="Call back")
         for query, found in {
             "": [second, first],
             "sort=id": [first, second],
             f"after={first.pk}": [second],
             "cause=USER_BUSY": [second],
+            "disposition=Call%20back": [second],
             "outcome=awaiting_result": [first],
             f"member={member.pk}": [second],
             f"operator={first.operator_id}": [first],

@@ -70,7 +70,7 @@ def staff(*rights: str, campaigns: tuple[Campaign, ...] = ()) -> Client:
 def test_every_filter_finds_and_leaves_out(supervisor: Client, campaign: Campaign) -> None:
     olha = make_operator(campaign, name="Olha")
     call(campaign, "long", "+380501111111", ago=180, talk=50, operator=olha)
-    call(campaign, "short", "+380502222222", ago=60, talk=49)
+    call(campaign, "short", "+380502222222", ago=60, talk=49, disposition="Sold, again")
     call(campaign, "busy", "+380503333333", ago=30, cause="USER_BUSY")
     make_attempt(make_member(campaign, name="live"))
     call(make_campaign(), "of others", "+380504444444", ago=10)
@@ -79,6 +79,8 @@ def test_every_filter_finds_and_leaves_out(supervisor: Client, campaign: Campaig
         "sort=id": ["long", "short", "busy", "live"],
         "outcome=success": ["short", "long"],
         "cause=USER_BUSY": ["busy"],
+        "disposition=Sold, again": ["short"],
+        "disposition=Sold": [],
         f"operator={olha.pk}": ["long"],
         "live=yes": ["live"],
         "live=no": ["busy", "short", "long"],

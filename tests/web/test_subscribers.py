@@ -556,6 +556,18 @@ class TestOne:
         Member.objects.filter(pk=anna.pk).update(end_requested=True)
         assert "ends after this call" in page(supervisor, f"/subscribers/{anna.pk}/now?seen={seen}")
 
+    def test_a_page_that_is_open_tells_once_that_its_subscriber_is_gone(
+        self, supervisor: Client, campaign: Campaign
+    ) -> None:
+        anna = make_member(campaign)
+        gone = anna.pk
+        do(supervisor, campaign, "delete", chosen=[gone], confirmed="1")
+        assert not Member.objects.filter(pk=gone).exists()
+        shown = page(supervisor, f"/subscribers/{gone}/now")
+        assert f"There is no subscriber {gone}." in shown
+        assert 'id="now"' in shown
+        assert "hx-get" not in shown
+
     def test_numbers_are_stopped_listed_and_started_again(self, supervisor: Client, campaign: Campaign) -> None:
         anna = make_member(campaign, ["+380501234567", "+380671112233"])
         number = anna.communications.get(digits="380501234567")
@@ -722,12 +734,12 @@ class TestRights:
             ("post", f"/campaigns/{other.pk}/subscribers/new/", {}),
             ("post", f"/campaigns/{other.pk}/subscribers/many/", {"do": "end", "all": "1", "confirmed": "1"}),
             ("get", f"/subscribers/{theirs.pk}/", {}),
-            ("get", f"/subscribers/{theirs.pk}/now", {}),
             ("get", f"/subscribers/{theirs.pk}/edit/", {}),
             ("post", f"/subscribers/{theirs.pk}/call-back", {}),
             ("post", f"/subscribers/{theirs.pk}/numbers/{number.pk}/stop", {}),
         ]:
             assert getattr(client, method)(address, given).status_code == 404, address
+        assert "Theirs" not in page(client, f"/subscribers/{theirs.pk}/now")
         # Nor does a door of his own campaign lead to them.
         do(client, campaign, "end", chosen=[theirs.pk], confirmed="1")
         theirs.refresh_from_db()
